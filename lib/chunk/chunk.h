@@ -1,0 +1,59 @@
+// Chunk: samples of one series <-> bytes. Pure functions over columns; no file, no key, no series.
+//
+// FORMAT.md has the bytes and the reasons: values become integers (decimal scaling or bit-cast), are differenced zero,
+// one or two times, and packed with a patched frame of reference; times are an interval, or residuals against a line.
+// Lossless for every bit pattern of a double and every int64 timestamp.
+//
+// Thread-safety: free functions are pure. An Encoder is one thread's scratch space; reuse it.
+#ifndef TINYOBS_LIB_CHUNK_CHUNK_H_
+#define TINYOBS_LIB_CHUNK_CHUNK_H_
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "tinyobs/sample.h"
+
+namespace tinyobs::chunk {
+
+// A chunk never holds more: the decoder refuses larger counts before it allocates.
+inline constexpr uint32_t kMaxSamples = 8192;
+
+class Encoder {
+ public:
+  Encoder();
+  ~Encoder();
+  Encoder(Encoder&&) noexcept;
+  Encoder& operator=(Encoder&&) noexcept;
+
+  // Appends the encoding of the samples to `out`. Columns of equal length, 1 to kMaxSamples, strictly increasing in time
+  // (TINYOBS_CHECKed: the caller is our own code). The first timestamp is part of the bytes.
+  void Encode(std::span<const int64_t> timestamps_ms, std::span<const double> values,
+              std::string* out);
+
+ private:
+  struct Scratch;
+  std::unique_ptr<Scratch> scratch_;
+};
+
+// Read from the head of a chunk without decoding the samples.
+struct Header {
+  uint32_t count = 0;
+  int64_t first_ms = 0;
+  int64_t last_ms = 0;
+};
+
+// DataLoss: not a chunk, a codec of a newer version (FailedPrecondition), or counts out of bounds.
+absl::StatusOr<Header> ReadHeader(std::string_view chunk);
+
+// Appends the samples to `out`. DataLoss when the bytes are not a whole valid chunk; `out` is unchanged then. Never
+// reads outside `chunk`, never allocates more than the count in a valid header asks for (kMaxSamples).
+absl::Status Decode(std::string_view chunk, Columns* out);
+
+}  // namespace tinyobs::chunk
+
+#endif  // TINYOBS_LIB_CHUNK_CHUNK_H_
