@@ -1,5 +1,7 @@
 """The system libraries the project links, one entry each. Licences are listed in third_party/README.md."""
 
+load("//third_party:system_library.bzl", "system_library")
+
 SYSTEM_LIBRARIES = {
     # The engine.
     "snappy": {
@@ -71,3 +73,7 @@ SYSTEM_LIBRARIES = {
         "headers": ["benchmark/benchmark.h"],
     },
 }
+
+def system_libraries():
+    for name, attributes in SYSTEM_LIBRARIES.items():
+        system_library(name = name, **attributes)

@@ -14,7 +14,7 @@ def _system_library_impl(ctx):
         if result.return_code != 0:
             fail("%s: pkg-config does not know %s. Run tools/setup, or: apt-get install pkg-config %s\n%s" %
                  (ctx.name, " ".join(ctx.attr.modules), ctx.attr.package, result.stderr))
-        linkopts += [option for option in result.stdout.split() if option]
+        linkopts += [option for option in result.stdout.strip().split(" ") if option]
     ctx.file("WORKSPACE", "")
     ctx.file("BUILD", """
 cc_library(

@@ -1,9 +1,10 @@
 // Arena: memory that is handed out in pieces and freed all at once.
 //
-// A memtable's nodes live and die together, so one bump pointer replaces millions of frees, and the arena's
-// size is exactly the memtable's budget figure.
+// A memtable's nodes live and die together, so one bump pointer replaces millions of frees, and the
+// arena's size is exactly the memtable's budget figure.
 //
-// Thread-safety: Allocate is one thread's (the writer's); MemoryUsageBytes may be called from any thread.
+// Thread-safety: Allocate is one thread's (the writer's); MemoryUsageBytes may be called from any
+// thread.
 #ifndef TINYOBS_LIB_BASE_ARENA_H_
 #define TINYOBS_LIB_BASE_ARENA_H_
 

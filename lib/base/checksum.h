@@ -1,7 +1,8 @@
 // xxHash's XXH3: the checksum of every byte we write and the fingerprint of every series.
 //
-// XXH3 instead of CRC32C: several times faster without special instructions and 64 bits wide, so a damaged
-// block passes with probability 2^-64. It guards against accidents, not against an attacker.
+// XXH3 instead of CRC32C: several times faster without special instructions and 64 bits wide, so a
+// damaged block passes with probability 2^-64. It guards against accidents, not against an
+// attacker.
 #ifndef TINYOBS_LIB_BASE_CHECKSUM_H_
 #define TINYOBS_LIB_BASE_CHECKSUM_H_
 

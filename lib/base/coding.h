@@ -1,9 +1,9 @@
 // Integers as bytes: the encodings every file and wire format of the project is made of.
 //
-// Little-endian fixed width for fields read in place, big-endian for keys that must sort by value, LEB128
-// varints for small numbers, zigzag for signed ones. Writers append to a std::string; untrusted input is read
-// through ByteReader, which never reads past its end and turns every violation into one sticky failure, so a
-// decoder checks once per record instead of once per field.
+// Little-endian fixed width for fields read in place, big-endian for keys that must sort by value,
+// LEB128 varints for small numbers, zigzag for signed ones. Writers append to a std::string;
+// untrusted input is read through ByteReader, which never reads past its end and turns every
+// violation into one sticky failure, so a decoder checks once per record instead of once per field.
 //
 // Thread-safety: free functions are pure; ByteReader is one thread's.
 #ifndef TINYOBS_LIB_BASE_CODING_H_
@@ -81,8 +81,8 @@ inline void PutLengthPrefixed(std::string* out, std::string_view bytes) {
 
 inline int VarintLength(uint64_t value) { return (std::bit_width(value | 1) + 6) / 7; }
 
-// Reads a varint from [from, limit). Returns the byte after it, or nullptr when it runs past `limit`, is longer
-// than 10 bytes or does not fit 64 bits.
+// Reads a varint from [from, limit). Returns the byte after it, or nullptr when it runs past
+// `limit`, is longer than 10 bytes or does not fit 64 bits.
 inline const char* LoadVarint64(const char* from, const char* limit, uint64_t* value) {
   uint64_t result = 0;
   for (int shift = 0; shift < 64 && from < limit; shift += 7) {
@@ -97,8 +97,9 @@ inline const char* LoadVarint64(const char* from, const char* limit, uint64_t* v
   return nullptr;
 }
 
-// Reads fields off the front of a byte range that nobody vouches for. After the first violation every read
-// returns zero or an empty view and ok() stays false. Views point into the range given at construction.
+// Reads fields off the front of a byte range that nobody vouches for. After the first violation
+// every read returns zero or an empty view and ok() stays false. Views point into the range given
+// at construction.
 class ByteReader {
  public:
   explicit ByteReader(std::string_view bytes)

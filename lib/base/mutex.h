@@ -1,14 +1,14 @@
 // std::mutex with Clang's thread-safety annotations.
 //
-// Not absl::Mutex: the packaged Abseil is not built with ThreadSanitizer, which then reports races that are
-// none. std::mutex is understood by TSan, and the annotations let `clang -Wthread-safety` prove at compile time
-// that every ABSL_GUARDED_BY member is touched under its lock.
+// Not absl::Mutex: the packaged Abseil is not built with ThreadSanitizer, which then reports races
+// that are none. std::mutex is understood by TSan, and the annotations let `clang -Wthread-safety`
+// prove at compile time that every ABSL_GUARDED_BY member is touched under its lock.
 #ifndef TINYOBS_LIB_BASE_MUTEX_H_
 #define TINYOBS_LIB_BASE_MUTEX_H_
 
 #include <chrono>
-#include <cstdint>
 #include <condition_variable>
+#include <cstdint>
 #include <mutex>
 
 #include "absl/base/thread_annotations.h"
@@ -66,7 +66,8 @@ class CondVar {
   // Returns false when `timeout_ms` passed without a wake.
   bool WaitFor(Mutex* mutex, int64_t timeout_ms) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     std::unique_lock<std::mutex> lock(mutex->mutex_, std::adopt_lock);
-    // system_clock, because TSan does not intercept pthread_cond_clockwait of glibc 2.36 with GCC 12.
+    // system_clock, because TSan does not intercept pthread_cond_clockwait of glibc 2.36 with
+    // GCC 12.
     const auto status = condition_.wait_until(
         lock, std::chrono::system_clock::now() + std::chrono::milliseconds(timeout_ms));
     lock.release();

@@ -10,18 +10,18 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-#define TINYOBS_RETURN_IF_ERROR(expression)                                     \
-  do {                                                                          \
-    if (absl::Status tinyobs_status_ = (expression); !tinyobs_status_.ok())     \
-      [[unlikely]]                                                              \
-      return tinyobs_status_;                                                   \
+#define TINYOBS_RETURN_IF_ERROR(expression)                                              \
+  do {                                                                                   \
+    if (absl::Status tinyobs_status_ = (expression); !tinyobs_status_.ok()) [[unlikely]] \
+      return tinyobs_status_;                                                            \
   } while (false)
 
 #define TINYOBS_CONCAT_INNER_(a, b) a##b
 #define TINYOBS_CONCAT_(a, b) TINYOBS_CONCAT_INNER_(a, b)
 
-#define TINYOBS_ASSIGN_OR_RETURN(declaration, expression) \
-  TINYOBS_ASSIGN_OR_RETURN_IMPL_(TINYOBS_CONCAT_(tinyobs_result_, __LINE__), declaration, expression)
+#define TINYOBS_ASSIGN_OR_RETURN(declaration, expression)                                 \
+  TINYOBS_ASSIGN_OR_RETURN_IMPL_(TINYOBS_CONCAT_(tinyobs_result_, __LINE__), declaration, \
+                                 expression)
 
 #define TINYOBS_ASSIGN_OR_RETURN_IMPL_(result, declaration, expression) \
   auto result = (expression);                                           \

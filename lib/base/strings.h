@@ -1,7 +1,7 @@
 // The one place where std::string_view meets absl::string_view.
 //
-// Debian builds Abseil with its own string_view type, which does not convert from std::string_view inside
-// absl::StrCat. All our interfaces use std::string_view; these helpers carry it across.
+// Debian builds Abseil with its own string_view type, which does not convert from std::string_view
+// inside absl::StrCat. All our interfaces use std::string_view; these helpers carry it across.
 #ifndef TINYOBS_LIB_BASE_STRINGS_H_
 #define TINYOBS_LIB_BASE_STRINGS_H_
 
@@ -39,8 +39,8 @@ void StrAppend(std::string* out, const Pieces&... pieces) {
   absl::StrAppend(out, internal::StrCatPiece(pieces)...);
 }
 
-// `bytes` with everything outside printable ASCII (and the quote and backslash) as \xNN, cut to `limit_bytes`
-// with "...": for error messages that quote keys, names and other untrusted bytes.
+// `bytes` with everything outside printable ASCII (and the quote and backslash) as \xNN, cut to
+// `limit_bytes` with "...": for error messages that quote keys, names and other untrusted bytes.
 std::string EscapeForMessage(std::string_view bytes, size_t limit_bytes = 100);
 
 }  // namespace tinyobs

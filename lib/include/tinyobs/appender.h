@@ -1,17 +1,18 @@
 // Appender: how samples get in.
 //
-// Samples are gathered in a batch and committed together, because durability and locking are paid per batch. A batch
-// is all or nothing: when Commit fails, none of it is stored and none of its new series exist.
+// Samples are gathered in a batch and committed together, because durability and locking are paid
+// per batch. A batch is all or nothing: when Commit fails, none of it is stored and none of its new
+// series exist.
 //
 //   auto appender = db->NewAppender();
 //   TINYOBS_RETURN_IF_ERROR(appender->Add(labels, now_ms, 21.5));
 //   TINYOBS_RETURN_IF_ERROR(appender->Commit());
 //
-// Any order of time is accepted, within a batch and against what is stored. The same series and time twice: the last
-// write wins, so sending a batch again is harmless.
+// Any order of time is accepted, within a batch and against what is stored. The same series and
+// time twice: the last write wins, so sending a batch again is harmless.
 //
-// This header is an interface without an engine behind it: the SDK writes through it into a linked database, and tests
-// give it a fake.
+// This header is an interface without an engine behind it: the SDK writes through it into a linked
+// database, and tests give it a fake.
 //
 // Thread-safety: an Appender is one thread's; any number of them may work at once.
 #ifndef TINYOBS_APPENDER_H_
@@ -29,8 +30,8 @@
 
 namespace tinyobs {
 
-// A handle of a series, good for any Appender of the same open database until it is closed. Adding by handle
-// skips hashing and comparing labels.
+// A handle of a series, good for any Appender of the same open database until it is closed. Adding
+// by handle skips hashing and comparing labels.
 enum class SeriesHandle : uint64_t {};
 
 class Appender {
@@ -38,11 +39,13 @@ class Appender {
   virtual ~Appender() = default;
 
   // Adds a sample to the batch. Copies what it needs.
-  // InvalidArgument: no metric name, or labels, a name or a value over the database's limits, or a timestamp too far in
-  // the future; the message names the series, the limit and the value. The batch is unchanged then.
+  // InvalidArgument: no metric name, or labels, a name or a value over the database's limits, or a
+  // timestamp too far in the future; the message names the series, the limit and the value. The
+  // batch is unchanged then.
   virtual absl::Status Add(const Labels& labels, int64_t timestamp_ms, double value) = 0;
 
-  // The handle of a series that exists. NotFound: it does not (yet): commit its first sample by labels.
+  // The handle of a series that exists. NotFound: it does not (yet): commit its first sample by
+  // labels.
   virtual absl::StatusOr<SeriesHandle> Resolve(const Labels& labels) = 0;
   // Adds by handle. InvalidArgument: not a handle of this database.
   virtual absl::Status Add(SeriesHandle series, int64_t timestamp_ms, double value) = 0;
@@ -50,10 +53,11 @@ class Appender {
   // Sets type, help and unit of a metric name with this batch; the last writer wins.
   virtual absl::Status SetMetadata(std::string_view metric, const MetricMetadata& metadata) = 0;
 
-  // Stores the batch. OK means durable as far as the database's sync policy promises (tinyobs/options.h) and visible
-  // to every query that starts later. The batch is empty afterwards, whatever the answer.
-  // ResourceExhausted: a limit (series, memory, disk) - see CardinalityLimitOf for the series limit.
-  // FailedPrecondition: closed, or read-only after an I/O error (Db::Resume). Unavailable: an I/O error.
+  // Stores the batch. OK means durable as far as the database's sync policy promises
+  // (tinyobs/options.h) and visible to every query that starts later. The batch is empty
+  // afterwards, whatever the answer. ResourceExhausted: a limit (series, memory, disk) - see
+  // CardinalityLimitOf for the series limit. FailedPrecondition: closed, or read-only after an I/O
+  // error (Db::Resume). Unavailable: an I/O error.
   virtual absl::Status Commit() = 0;
 
   // Forgets the batch.

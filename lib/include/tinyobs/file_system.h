@@ -1,22 +1,26 @@
 // FileSystem: the only door from the library to files.
 //
-// Everything the engine knows about a disk goes through this interface, so that a test can lose unsynced data, tear
-// writes, fill up or fail on demand, and an embedder can bring a file system of a device. The default,
-// FileSystem::Posix(), talks to the operating system.
+// Everything the engine knows about a disk goes through this interface, so that a test can lose
+// unsynced data, tear writes, fill up or fail on demand, and an embedder can bring a file system of
+// a device. The default, FileSystem::Posix(), talks to the operating system.
 //
 // Durability contract, which every implementation must keep and the engine is built on:
 //  1. When Append returns OK the bytes survive the death of the process (kill -9).
 //  2. When Sync returns OK every byte appended before survives power loss.
-//  3. A new, renamed, linked or deleted name survives power loss only after SyncDirectory of its folder returned OK.
+//  3. A new, renamed, linked or deleted name survives power loss only after SyncDirectory of its
+//  folder returned OK.
 //  4. RenameFile replaces an existing target in one step.
-//  5. After a failed Sync the file's unsynced bytes are lost as far as anyone may assume; calling Sync again must
+//  5. After a failed Sync the file's unsynced bytes are lost as far as anyone may assume; calling
+//  Sync again must
 //     not report success for them.
 //
-// Status codes, everywhere: NotFound (no such file or folder) · AlreadyExists · ResourceExhausted (no space or no file
-// handles left) · FailedPrecondition (locked by another process, not a folder) · PermissionDenied · DataLoss (fewer bytes
-// than the caller knows to be there) · Unavailable (any other I/O error). Messages name the operation and the path.
+// Status codes, everywhere: NotFound (no such file or folder) · AlreadyExists · ResourceExhausted
+// (no space or no file handles left) · FailedPrecondition (locked by another process, not a folder)
+// · PermissionDenied · DataLoss (fewer bytes than the caller knows to be there) · Unavailable (any
+// other I/O error). Messages name the operation and the path.
 //
-// Thread-safety: a FileSystem and a RandomAccessFile are thread-safe; a WritableFile is one thread's at a time.
+// Thread-safety: a FileSystem and a RandomAccessFile are thread-safe; a WritableFile is one
+// thread's at a time.
 #ifndef TINYOBS_FILE_SYSTEM_H_
 #define TINYOBS_FILE_SYSTEM_H_
 
@@ -36,15 +40,16 @@ class RandomAccessFile {
  public:
   virtual ~RandomAccessFile() = default;
 
-  // Reads up to `count` bytes at `offset` into `buffer` (room for `count`) and returns how many: fewer only where
-  // the file ends. Never interrupted, never short for any other reason.
+  // Reads up to `count` bytes at `offset` into `buffer` (room for `count`) and returns how many:
+  // fewer only where the file ends. Never interrupted, never short for any other reason.
   virtual absl::StatusOr<size_t> Read(uint64_t offset, size_t count, char* buffer) const = 0;
 
   // The size now.
   virtual absl::StatusOr<uint64_t> Size() const = 0;
 };
 
-// A file that grows at its end. Unbuffered: an Append is a write, so callers gather what belongs together.
+// A file that grows at its end. Unbuffered: an Append is a write, so callers gather what belongs
+// together.
 class WritableFile {
  public:
   // Releases the handle without syncing; Close() first to learn of errors.
@@ -89,7 +94,8 @@ class FileSystem {
   // Bytes that this user can still write on the disk that holds `path`.
   virtual absl::StatusOr<uint64_t> FreeSpace(const std::string& path) = 0;
 
-  // Exclusive among processes and within this one; FailedPrecondition when somebody holds it. Creates the file.
+  // Exclusive among processes and within this one; FailedPrecondition when somebody holds it.
+  // Creates the file.
   virtual absl::StatusOr<std::unique_ptr<FileLock>> LockFile(const std::string& path) = 0;
 
   // The operating system's; lives as long as the process.

@@ -1,8 +1,9 @@
 // Labels: the name of a series.
 //
-// A series is its label set; the metric name is the label `__name__`. Labels are kept in one canonical form, sorted
-// by name and packed into one byte string, so that equality is a memcmp, the series key is the bytes themselves and a
-// million series do not cost sixteen million small strings.
+// A series is its label set; the metric name is the label `__name__`. Labels are kept in one
+// canonical form, sorted by name and packed into one byte string, so that equality is a memcmp, the
+// series key is the bytes themselves and a million series do not cost sixteen million small
+// strings.
 //
 // Thread-safety: immutable; share freely.
 #ifndef TINYOBS_LABELS_H_
@@ -36,8 +37,9 @@ class Labels {
   Labels() = default;
 
   // In any order. A label with an empty value is the same as no label and is left out.
-  // InvalidArgument: an empty label name, the same name twice, a name or value that is not UTF-8, or more than
-  // limits of the format (65,535 bytes a name or value, 1,024 labels). The message names the label.
+  // InvalidArgument: an empty label name, the same name twice, a name or value that is not UTF-8,
+  // or more than limits of the format (65,535 bytes a name or value, 1,024 labels). The message
+  // names the label.
   static absl::StatusOr<Labels> Create(std::vector<Pair> pairs);
   // The same with `__name__` = `metric`.
   static absl::StatusOr<Labels> Create(std::string_view metric, std::vector<Pair> pairs);

@@ -1,7 +1,8 @@
 // Matcher: one condition on one label, PromQL's `=`, `!=`, `=~`, `!~`.
 //
-// A missing label matches as the empty string. Regular expressions are RE2 (linear time, so a hostile pattern cannot
-// hang the process), anchored at both ends, and `.` does not match a newline, as in Prometheus 2.x.
+// A missing label matches as the empty string. Regular expressions are RE2 (linear time, so a
+// hostile pattern cannot hang the process), anchored at both ends, and `.` does not match a
+// newline, as in Prometheus 2.x.
 //
 // Thread-safety: immutable; share freely. Copies share the compiled expression.
 #ifndef TINYOBS_MATCHER_H_
@@ -21,7 +22,8 @@ class Matcher {
  public:
   enum class Op { kEqual, kNotEqual, kRegex, kNotRegex };
 
-  // InvalidArgument: an empty label name, or a regular expression RE2 refuses (its reason is in the message).
+  // InvalidArgument: an empty label name, or a regular expression RE2 refuses (its reason is in the
+  // message).
   static absl::StatusOr<Matcher> Create(Op op, std::string label, std::string value);
   // For the two that cannot fail.
   static Matcher Equal(std::string label, std::string value);

@@ -1,8 +1,8 @@
-// Querier: how samples come out. The interface between whoever asks (PromQL, the server, an embedder) and whoever
-// stores (tsdb), so that neither knows the other.
+// Querier: how samples come out. The interface between whoever asks (PromQL, the server, an
+// embedder) and whoever stores (tsdb), so that neither knows the other.
 //
-// All ranges are closed at both ends, [from_ms, to_ms], in milliseconds since the Unix epoch. A query sees every commit
-// that was acknowledged before it began, and none in part.
+// All ranges are closed at both ends, [from_ms, to_ms], in milliseconds since the Unix epoch. A
+// query sees every commit that was acknowledged before it began, and none in part.
 //
 // Thread-safety: a Querier is thread-safe; a SeriesSet is one thread's.
 #ifndef TINYOBS_QUERIER_H_
@@ -34,8 +34,8 @@ std::string_view ResolutionName(Resolution resolution);
 
 // What the asker is going to do with the samples; a hint only, the answer is right without it.
 struct SelectHints {
-  int64_t step_ms = 0;    // distance of the points that will be drawn; 0 = every sample matters
-  bool sorted = true;     // series in the order of Labels' operator<
+  int64_t step_ms = 0;        // distance of the points that will be drawn; 0 = every sample matters
+  bool sorted = true;         // series in the order of Labels' operator<
   uint64_t sample_limit = 0;  // ResourceExhausted beyond this many samples; 0 = no limit
 };
 
@@ -47,7 +47,8 @@ class SeriesSet {
  public:
   virtual ~SeriesSet() = default;
 
-  // Moves to the next series that has at least one sample in the range. False at the end and on an error: ask status().
+  // Moves to the next series that has at least one sample in the range. False at the end and on an
+  // error: ask status().
   virtual bool Next() = 0;
 
   // Of the current series; valid until the next call of Next().
@@ -55,7 +56,8 @@ class SeriesSet {
   virtual const Columns& columns() const = 0;
   virtual Resolution resolution() const = 0;
 
-  // OK, DataLoss (damaged bytes: file and offset in the message), ResourceExhausted (a limit), Unavailable (I/O).
+  // OK, DataLoss (damaged bytes: file and offset in the message), ResourceExhausted (a limit),
+  // Unavailable (I/O).
   virtual absl::Status status() const = 0;
 };
 
@@ -63,25 +65,27 @@ class Querier {
  public:
   virtual ~Querier() = default;
 
-  // Every series that all `matchers` accept and that has samples in `range`. At least one matcher must refuse the
-  // empty string, or InvalidArgument (Prometheus' rule: never the whole database by accident); SelectAll is the way to ask
-  // for everything.
-  virtual absl::StatusOr<std::unique_ptr<SeriesSet>> Select(const std::vector<Matcher>& matchers,
-                                                            TimeRange range,
-                                                            const SelectHints& hints = {}) const = 0;
+  // Every series that all `matchers` accept and that has samples in `range`. At least one matcher
+  // must refuse the empty string, or InvalidArgument (Prometheus' rule: never the whole database by
+  // accident); SelectAll is the way to ask for everything.
+  virtual absl::StatusOr<std::unique_ptr<SeriesSet>> Select(
+      const std::vector<Matcher>& matchers, TimeRange range,
+      const SelectHints& hints = {}) const = 0;
   virtual absl::StatusOr<std::unique_ptr<SeriesSet>> SelectAll(
       TimeRange range, const SelectHints& hints = {}) const = 0;
 
-  // The label sets alone, sorted. Series whose last sample is before `range` may still be listed until their data
-  // expires. No matcher = all series.
+  // The label sets alone, sorted. Series whose last sample is before `range` may still be listed
+  // until their data expires. No matcher = all series.
   virtual absl::StatusOr<std::vector<Labels>> Series(const std::vector<Matcher>& matchers,
                                                      TimeRange range) const = 0;
 
-  // Distinct label names, and values of one label, sorted, over the series that `matchers` accept (none = all).
-  virtual absl::StatusOr<std::vector<std::string>> LabelNames(
-      const std::vector<Matcher>& matchers, TimeRange range) const = 0;
-  virtual absl::StatusOr<std::vector<std::string>> LabelValues(
-      std::string_view label, const std::vector<Matcher>& matchers, TimeRange range) const = 0;
+  // Distinct label names, and values of one label, sorted, over the series that `matchers` accept
+  // (none = all).
+  virtual absl::StatusOr<std::vector<std::string>> LabelNames(const std::vector<Matcher>& matchers,
+                                                              TimeRange range) const = 0;
+  virtual absl::StatusOr<std::vector<std::string>> LabelValues(std::string_view label,
+                                                               const std::vector<Matcher>& matchers,
+                                                               TimeRange range) const = 0;
 
   // Empty metadata when nothing is known.
   virtual MetricMetadata Metadata(std::string_view metric) const = 0;

@@ -15,7 +15,8 @@ struct Sample {
   double value = 0;
 };
 
-// The NaN that says "this series has ended" (Prometheus' staleness marker). Compare bits, not values.
+// The NaN that says "this series has ended" (Prometheus' staleness marker). Compare bits, not
+// values.
 inline constexpr uint64_t kStaleNanBits = 0x7ff0000000000002;
 inline double StaleNan() { return std::bit_cast<double>(kStaleNanBits); }
 inline bool IsStaleNan(double value) { return std::bit_cast<uint64_t>(value) == kStaleNanBits; }
@@ -37,7 +38,8 @@ struct Columns {
   }
 };
 
-// What is known of a metric name. `type` is free text: the ingest endpoint stores what the client said
+// What is known of a metric name. `type` is free text: the ingest endpoint stores what the client
+// said
 // ("counter", "gauge", "histogram", ...).
 struct MetricMetadata {
   std::string type;

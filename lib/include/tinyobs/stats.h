@@ -15,15 +15,15 @@ struct LevelStats {
 
 struct DbStats {
   uint64_t series = 0;
-  uint64_t max_series = 0;        // the limit, 0 = none
-  uint64_t samples = 0;           // stored now, each series and time once
-  int64_t oldest_ms = 0;          // of the stored samples; 0 and `samples` 0 in an empty database
+  uint64_t max_series = 0;  // the limit, 0 = none
+  uint64_t samples = 0;     // stored now, each series and time once
+  int64_t oldest_ms = 0;    // of the stored samples; 0 and `samples` 0 in an empty database
   int64_t newest_ms = 0;
 
-  uint64_t disk_bytes = 0;        // everything under the database's folder
+  uint64_t disk_bytes = 0;  // everything under the database's folder
   uint64_t head_log_bytes = 0;
-  uint64_t head_samples = 0;      // not yet in a sealed chunk
-  uint64_t head_bytes = 0;        // memory of the head and the series index, estimated
+  uint64_t head_samples = 0;  // not yet in a sealed chunk
+  uint64_t head_bytes = 0;    // memory of the head and the series index, estimated
   uint64_t memtable_bytes = 0;
   uint64_t block_cache_bytes = 0;
   std::vector<LevelStats> levels;
