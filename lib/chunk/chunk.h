@@ -1,8 +1,9 @@
 // Chunk: samples of one series <-> bytes. Pure functions over columns; no file, no key, no series.
 //
-// FORMAT.md has the bytes and the reasons: values become integers (decimal scaling or bit-cast), are differenced zero,
-// one or two times, and packed with a patched frame of reference; times are an interval, or residuals against a line.
-// Lossless for every bit pattern of a double and every int64 timestamp.
+// FORMAT.md has the bytes and the reasons: values become integers (decimal scaling or bit-cast),
+// are differenced zero, one or two times, and packed with a patched frame of reference; times are
+// an interval, or residuals against a line. Lossless for every bit pattern of a double and every
+// int64 timestamp.
 //
 // Thread-safety: free functions are pure. An Encoder is one thread's scratch space; reuse it.
 #ifndef TINYOBS_LIB_CHUNK_CHUNK_H_
@@ -30,8 +31,9 @@ class Encoder {
   Encoder(Encoder&&) noexcept;
   Encoder& operator=(Encoder&&) noexcept;
 
-  // Appends the encoding of the samples to `out`. Columns of equal length, 1 to kMaxSamples, strictly increasing in time
-  // (TINYOBS_CHECKed: the caller is our own code). The first timestamp is part of the bytes.
+  // Appends the encoding of the samples to `out`. Columns of equal length, 1 to kMaxSamples,
+  // strictly increasing in time (TINYOBS_CHECKed: the caller is our own code). The first timestamp
+  // is part of the bytes.
   void Encode(std::span<const int64_t> timestamps_ms, std::span<const double> values,
               std::string* out);
 
@@ -50,8 +52,9 @@ struct Header {
 // DataLoss: not a chunk, a codec of a newer version (FailedPrecondition), or counts out of bounds.
 absl::StatusOr<Header> ReadHeader(std::string_view chunk);
 
-// Appends the samples to `out`. DataLoss when the bytes are not a whole valid chunk; `out` is unchanged then. Never
-// reads outside `chunk`, never allocates more than the count in a valid header asks for (kMaxSamples).
+// Appends the samples to `out`. DataLoss when the bytes are not a whole valid chunk; `out` is
+// unchanged then. Never reads outside `chunk`, never allocates more than the count in a valid
+// header asks for (kMaxSamples).
 absl::Status Decode(std::string_view chunk, Columns* out);
 
 }  // namespace tinyobs::chunk

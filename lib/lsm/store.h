@@ -1,12 +1,14 @@
 // Store: an ordered map of byte strings on disk, in the form of a log-structured merge tree.
 //
-// It knows bytes and order (memcmp) only: no series, no time. What a time-series database needs beyond a plain
-// key-value store comes as generic hooks: output partitions, dropping a range as whole files, writes that need no log.
+// It knows bytes and order (memcmp) only: no series, no time. What a time-series database needs
+// beyond a plain key-value store comes as generic hooks: output partitions, dropping a range as
+// whole files, writes that need no log.
 //
-// Life of a write: WriteBatch -> WAL record (checksummed) -> memtable (arena skiplist) -> acknowledged. A full memtable
-// becomes immutable and is flushed in the background into one L0 table per partition; leveled compaction merges
-// tables downwards. Every change of the set of tables is one record in the manifest. FORMAT.md has the bytes and the
-// argument for each crash point.
+// Life of a write: WriteBatch -> WAL record (checksummed) -> memtable (arena skiplist) ->
+// acknowledged. A full memtable becomes immutable and is flushed in the background into one L0
+// table per partition; leveled compaction merges tables downwards. Every change of the set of
+// tables is one record in the manifest. FORMAT.md has the bytes and the argument for each crash
+// point.
 //
 // Thread-safety: Store is thread-safe. Iterators are one thread's. Readers never wait for writers.
 // Lock order: see store.cc; one mutex per store, never held across I/O.
@@ -54,20 +56,22 @@ struct StoreOptions {
   SyncPolicy sync_policy = SyncPolicy::kInterval;
   int64_t sync_interval_ms = 1000;
 
-  size_t memtable_bytes = 8 << 20;        // flushed when larger
-  size_t block_cache_bytes = 8 << 20;     // 0 = no cache
-  size_t block_bytes = 16 << 10;          // before compression
+  size_t memtable_bytes = 8 << 20;     // flushed when larger
+  size_t block_cache_bytes = 8 << 20;  // 0 = no cache
+  size_t block_bytes = 16 << 10;       // before compression
   int block_restart_interval = 16;
-  int filter_bits_per_key = 10;           // 0 = no filter
-  uint64_t table_bytes = 8 << 20;         // target size of a compaction's output
-  int l0_compaction_trigger = 4;          // tables in L0 that start a compaction
-  int l0_stall_trigger = 20;              // tables in L0 at which writes wait
-  uint64_t level1_bytes = 64 << 20;       // size target of L1; each deeper level is level_ratio times larger
+  int filter_bits_per_key = 10;    // 0 = no filter
+  uint64_t table_bytes = 8 << 20;  // target size of a compaction's output
+  int l0_compaction_trigger = 4;   // tables in L0 that start a compaction
+  int l0_stall_trigger = 20;       // tables in L0 at which writes wait
+  uint64_t level1_bytes =
+      64 << 20;  // size target of L1; each deeper level is level_ratio times larger
   int level_ratio = 10;
   int max_open_tables = 512;
 
-  // The partition a key belongs to: a prefix of the key, or any function that is monotone in it. No table ever holds
-  // keys of two partitions, so DropRange of a partition unlinks files and rewrites nothing. Empty = one partition.
+  // The partition a key belongs to: a prefix of the key, or any function that is monotone in it. No
+  // table ever holds keys of two partitions, so DropRange of a partition unlinks files and rewrites
+  // nothing. Empty = one partition.
   std::function<std::string_view(std::string_view key)> partition_of;
 };
 
@@ -84,8 +88,8 @@ struct ReadOptions {
 struct WriteOptions {
   // Overrides the store's policy for this write: true = synced before OK.
   std::optional<bool> sync;
-  // The write is not logged: it becomes durable when a later Flush() returns OK and may be lost before. For data
-  // that the caller's own log still covers.
+  // The write is not logged: it becomes durable when a later Flush() returns OK and may be lost
+  // before. For data that the caller's own log still covers.
   bool skip_wal = false;
 };
 
@@ -107,8 +111,8 @@ struct StoreStats {
   uint64_t block_cache_bytes = 0;
   uint64_t block_cache_hits = 0;
   uint64_t block_cache_misses = 0;
-  uint64_t wal_bytes = 0;       // of the logs on disk
-  uint64_t disk_bytes = 0;      // tables, logs, manifest
+  uint64_t wal_bytes = 0;   // of the logs on disk
+  uint64_t disk_bytes = 0;  // tables, logs, manifest
   uint64_t last_sequence = 0;
   // Since open.
   uint64_t flushes = 0;
@@ -127,19 +131,23 @@ struct StoreStats {
 
 class Store {
  public:
-  // FailedPrecondition: locked by another opener, a newer format, or nothing there and !create_if_missing.
-  // DataLoss: a damaged manifest or log before its tail (file, offset, expected, found). InvalidArgument: options.
-  // A torn tail of the last log (an unfinished write of a process that died) is cut, counted and logged, not an error.
+  // FailedPrecondition: locked by another opener, a newer format, or nothing there and
+  // !create_if_missing. DataLoss: a damaged manifest or log before its tail (file, offset,
+  // expected, found). InvalidArgument: options. A torn tail of the last log (an unfinished write of
+  // a process that died) is cut, counted and logged, not an error.
   static absl::StatusOr<std::unique_ptr<Store>> Open(const std::string& path,
                                                      const StoreOptions& options);
-  // Releases without flushing; what was acknowledged is in the log. All iterators and snapshots must be gone.
+  // Releases without flushing; what was acknowledged is in the log. All iterators and snapshots
+  // must be gone.
   virtual ~Store() = default;
 
-  // Waits for background work, syncs the log, releases the lock. Idempotent; later calls answer FailedPrecondition.
+  // Waits for background work, syncs the log, releases the lock. Idempotent; later calls answer
+  // FailedPrecondition.
   virtual absl::Status Close() = 0;
 
-  // Applies the batch atomically: after a crash all of it is there or nothing. Waits while L0 is too full.
-  // FailedPrecondition: closed or in background-error state. ResourceExhausted: disk full. Unavailable: I/O.
+  // Applies the batch atomically: after a crash all of it is there or nothing. Waits while L0 is
+  // too full. FailedPrecondition: closed or in background-error state. ResourceExhausted: disk
+  // full. Unavailable: I/O.
   virtual absl::Status Write(const WriteOptions& options, const WriteBatch& batch) = 0;
   absl::Status Put(std::string_view key, std::string_view value, const WriteOptions& options = {});
   absl::Status Delete(std::string_view key, const WriteOptions& options = {});
@@ -151,18 +159,23 @@ class Store {
     return Get(ReadOptions(), key, value);
   }
 
-  // User keys in order, newest visible version of each, tombstones hidden. Pins memtables and tables while it lives.
+  // User keys in order, newest visible version of each, tombstones hidden. Pins memtables and
+  // tables while it lives.
   virtual std::unique_ptr<Iterator> NewIterator(const ReadOptions& options) const = 0;
   virtual std::unique_ptr<const Snapshot> NewSnapshot() const = 0;
 
-  // Everything written before the call is in tables and durable when this returns OK, skip_wal writes included.
+  // Everything written before the call is in tables and durable when this returns OK, skip_wal
+  // writes included.
   virtual absl::Status Flush() = 0;
-  // Everything acknowledged before the call survives power loss (syncs the log; skip_wal writes are not covered).
+  // Everything acknowledged before the call survives power loss (syncs the log; skip_wal writes are
+  // not covered).
   virtual absl::Status Sync() = 0;
-  // Merges all tables that overlap [first, last] down to the lowest level that holds data. Empty `last` = to the end.
+  // Merges all tables that overlap [first, last] down to the lowest level that holds data. Empty
+  // `last` = to the end.
   virtual absl::Status CompactRange(std::string_view first, std::string_view last) = 0;
-  // Deletes the tables that lie wholly in [first, last): one manifest edit and unlinks, nothing is rewritten. Keys of
-  // the range in the memtables or in tables that reach beyond it stay. Returns the number of tables dropped.
+  // Deletes the tables that lie wholly in [first, last): one manifest edit and unlinks, nothing is
+  // rewritten. Keys of the range in the memtables or in tables that reach beyond it stay. Returns
+  // the number of tables dropped.
   virtual absl::StatusOr<uint64_t> DropRange(std::string_view first, std::string_view last) = 0;
 
   virtual StoreStats Stats() const = 0;

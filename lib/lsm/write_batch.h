@@ -1,4 +1,5 @@
-// WriteBatch: changes that become visible and durable together. Its bytes are the payload of one WAL record.
+// WriteBatch: changes that become visible and durable together. Its bytes are the payload of one
+// WAL record.
 //
 // Thread-safety: one thread.
 #ifndef TINYOBS_LIB_LSM_WRITE_BATCH_H_
@@ -14,8 +15,8 @@ namespace tinyobs::lsm {
 
 class WriteBatch {
  public:
-  // Keys are non-empty and at most 64 KiB, values at most 64 MiB (checked by Store::Write: InvalidArgument).
-  // Within a batch the later change of a key wins.
+  // Keys are non-empty and at most 64 KiB, values at most 64 MiB (checked by Store::Write:
+  // InvalidArgument). Within a batch the later change of a key wins.
   void Put(std::string_view key, std::string_view value);
   void Delete(std::string_view key);
   void Clear();
@@ -33,8 +34,8 @@ class WriteBatch {
     virtual void Put(std::string_view key, std::string_view value) = 0;
     virtual void Delete(std::string_view key) = 0;
   };
-  // Calls `handler` for each of `count` encoded entries, in order. DataLoss when the bytes are damaged; then the handler
-  // may have seen a prefix.
+  // Calls `handler` for each of `count` encoded entries, in order. DataLoss when the bytes are
+  // damaged; then the handler may have seen a prefix.
   static absl::Status Decode(std::string_view entries, uint32_t count, Handler* handler);
 
  private:
