@@ -1,0 +1,54 @@
+// Doubles <-> integers divided by a power of ten, and doubles <-> integers of the same order.
+//
+// Measurements are decimals that somebody printed: 20.7 is 207 / 10^1. As integers they difference
+// and pack well; as bits of a double they look like noise. The division is done in double
+// arithmetic on both sides, and an exponent is only used where it reproduces every bit, so nothing
+// is lost by rounding (the idea of ALP, Afroozeh et al., 2023; there with two factors, here with
+// one).
+//
+// Below 2^51 in magnitude an integer is turned into a double by putting its bits under the exponent
+// of 1.5 * 2^52 and subtracting that number, and back by adding it: no conversion instruction, so
+// the loops vectorise on any x86-64. Hence the limit.
+//
+// Thread-safety: pure functions.
+#ifndef TINYOBS_LIB_CHUNK_DECIMAL_H_
+#define TINYOBS_LIB_CHUNK_DECIMAL_H_
+
+#include <cstdint>
+#include <span>
+
+namespace tinyobs::chunk {
+
+// Exponents 0 to 14 are powers of ten; this one says that integers are bits.
+inline constexpr int kBitsExponent = 15;
+// Decimal integers are of smaller magnitude.
+inline constexpr int64_t kDecimalLimit = int64_t{1} << 51;
+
+// Finds integers[i] with integers[i] / 10^exponent == values[i], bit for bit, below the limit.
+// misfits[i] is 0 where there is one; elsewhere it is not 0 and integers[i] means nothing. Returns
+// the number of misfits.
+// REQUIRES: 0 <= exponent < kBitsExponent; spans of equal length.
+uint32_t ToDecimals(std::span<const double> values, int exponent, int64_t* integers,
+                    uint64_t* misfits);
+
+// The inverse. False when an integer is not in [-kDecimalLimit, kDecimalLimit); the values are then
+// meaningless.
+bool FromDecimals(std::span<const int64_t> integers, int exponent, double* values);
+
+// To the nearest integer, halves to even. REQUIRES: |x| < kDecimalLimit. std::nearbyint is a call
+// of the library on a plain x86-64, this is two additions.
+inline double RoundToInteger(double x) {
+  constexpr double kOnesAreLastBit = 6755399441055744.0;  // 1.5 * 2^52
+  return (x + kOnesAreLastBit) - kOnesAreLastBit;
+}
+
+// The least exponent from `least` on that fits this value; kBitsExponent when none does.
+int ExponentOf(double value, int least);
+
+// An integer in the order of the doubles, so that near values have near integers.
+void ToOrderedBits(std::span<const double> values, int64_t* integers);
+void FromOrderedBits(std::span<const int64_t> integers, double* values);
+
+}  // namespace tinyobs::chunk
+
+#endif  // TINYOBS_LIB_CHUNK_DECIMAL_H_

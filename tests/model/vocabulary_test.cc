@@ -1,0 +1,52 @@
+// The small helpers of the public headers: the series limit inside a Status, names of resolutions.
+#include "absl/status/status.h"
+#include "absl/strings/cord.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tinyobs/appender.h"
+#include "tinyobs/querier.h"
+
+namespace tinyobs {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(CardinalityLimit, TravelsInsideTheStatus) {
+  const absl::Status status =
+      CardinalityLimitError({.current = 10'000, .limit = 9'000, .metric = "requests\xff"});
+  EXPECT_TRUE(absl::IsResourceExhausted(status));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("10000 series exist, the limit is 9000"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("requests\\xff"));
+
+  CardinalityLimit read;
+  const absl::Status copy = status;
+  ASSERT_TRUE(CardinalityLimitOf(copy, &read));
+  EXPECT_EQ(read.current, 10'000u);
+  EXPECT_EQ(read.limit, 9'000u);
+  EXPECT_EQ(read.metric, "requests\xff");
+}
+
+TEST(CardinalityLimit, OtherStatusesAreNotIt) {
+  CardinalityLimit out{.current = 1, .limit = 2, .metric = "untouched"};
+  EXPECT_FALSE(CardinalityLimitOf(absl::OkStatus(), &out));
+  EXPECT_FALSE(CardinalityLimitOf(absl::ResourceExhaustedError("disk full"), &out));
+  absl::Status damaged = absl::ResourceExhaustedError("x");
+  for (const char* payload : {"", "\x01",
+                              "\x01\x02\x05"
+                              "abc",
+                              "\x01\x02\x01"
+                              "abc"}) {
+    damaged.SetPayload("tinyobs/cardinality-limit", absl::Cord(payload));
+    EXPECT_FALSE(CardinalityLimitOf(damaged, &out));
+  }
+  EXPECT_EQ(out.metric, "untouched");
+}
+
+TEST(Resolution, HasTheNamesOfTheApi) {
+  EXPECT_EQ(ResolutionName(Resolution::kRaw), "raw");
+  EXPECT_EQ(ResolutionName(Resolution::kFiveMinutes), "5m");
+  EXPECT_EQ(ResolutionName(Resolution::kOneHour), "1h");
+}
+
+}  // namespace
+}  // namespace tinyobs
