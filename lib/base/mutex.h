@@ -66,10 +66,9 @@ class CondVar {
   // Returns false when `timeout_ms` passed without a wake.
   bool WaitFor(Mutex* mutex, int64_t timeout_ms) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     std::unique_lock<std::mutex> lock(mutex->mutex_, std::adopt_lock);
-    // system_clock, because TSan does not intercept pthread_cond_clockwait of glibc 2.36 with
-    // GCC 12.
+    // The steady clock: setting the machine's clock must not stretch a wait.
     const auto status = condition_.wait_until(
-        lock, std::chrono::system_clock::now() + std::chrono::milliseconds(timeout_ms));
+        lock, std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms));
     lock.release();
     return status == std::cv_status::no_timeout;
   }

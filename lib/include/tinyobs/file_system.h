@@ -8,11 +8,10 @@
 //  1. When Append returns OK the bytes survive the death of the process (kill -9).
 //  2. When Sync returns OK every byte appended before survives power loss.
 //  3. A new, renamed, linked or deleted name survives power loss only after SyncDirectory of its
-//  folder returned OK.
+//     folder returned OK.
 //  4. RenameFile replaces an existing target in one step.
 //  5. After a failed Sync the file's unsynced bytes are lost as far as anyone may assume; calling
-//  Sync again must
-//     not report success for them.
+//     Sync again must not report success for them.
 //
 // Status codes, everywhere: NotFound (no such file or folder) · AlreadyExists · ResourceExhausted
 // (no space or no file handles left) · FailedPrecondition (locked by another process, not a folder)
@@ -55,7 +54,8 @@ class WritableFile {
   // Releases the handle without syncing; Close() first to learn of errors.
   virtual ~WritableFile() = default;
 
-  // All of `bytes` or an error, after which the file may hold any prefix of them.
+  // All of `bytes` or an error, after which the file may hold any prefix of them. After a failed
+  // Sync, and after Close, Append and Sync answer FailedPrecondition.
   virtual absl::Status Append(std::string_view bytes) = 0;
   virtual absl::Status Sync() = 0;
   // Idempotent.
@@ -81,9 +81,10 @@ class FileSystem {
   virtual absl::Status RenameFile(const std::string& from, const std::string& to) = 0;
   // A second name for the same file (hard link); AlreadyExists when `to` is taken.
   virtual absl::Status LinkFile(const std::string& from, const std::string& to) = 0;
-  // With its parents; OK when it is there already.
+  // With its parents; OK when it is there already. The exception to rule 3: the names it creates are
+  // durable when it returns OK, because only it knows how many levels were missing.
   virtual absl::Status CreateDirectories(const std::string& path) = 0;
-  // Only when it is empty.
+  // Only when it is empty; FailedPrecondition otherwise.
   virtual absl::Status DeleteDirectory(const std::string& path) = 0;
   virtual absl::Status SyncDirectory(const std::string& path) = 0;
 

@@ -1,0 +1,197 @@
+// SeriesTable: the label sets of one metric, found fast and never moved.
+//
+// Looked up by the labels as the caller wrote them, sorted by name and length-prefixed into one
+// short key; the canonical Labels that leave the process are built once, when the
+// series is new. The key is a cache key of this table only and never leaves it: it is not the
+// database's series key.
+//
+// A label set that cannot be accepted gets the table's sink, a series that counts its updates and
+// is never sent, so a caller need not check.
+//
+// Thread-safety: thread-safe. References stay valid as long as the table.
+#ifndef TINYOBS_LIB_SDK_SERIES_TABLE_H_
+#define TINYOBS_LIB_SDK_SERIES_TABLE_H_
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "lib/base/coding.h"
+#include "lib/base/mutex.h"
+#include "lib/base/strings.h"
+#include "lib/sdk/shared_state.h"
+#include "tinyobs/labels.h"
+#include "tinyobs/sdk/metrics.h"
+
+namespace tinyobs::sdk::internal {
+
+// The labels of a call in the order of the key. Views into the caller's strings.
+class SortedPairs {
+ public:
+  // Leaves out pairs without a value and `service`, which is the client's. False: more pairs than a
+  // series may have.
+  bool Assign(std::span<const LabelPair> pairs);
+  std::span<const LabelPair> get() const { return {pairs_.data(), count_}; }
+
+ private:
+  std::array<LabelPair, kMaxUserLabels> pairs_;
+  size_t count_ = 0;
+};
+
+// Series: CounterSeries, GaugeSeries or HistogramSeries.
+template <typename Series>
+class SeriesTable {
+ public:
+  struct Entry {
+    template <typename... Arguments>
+    explicit Entry(std::vector<Labels> all_labels, Arguments&&... arguments)
+        : labels(std::move(all_labels)), series(std::forward<Arguments>(arguments)...) {}
+    const std::vector<Labels> labels;
+    Series series;
+  };
+
+  virtual ~SeriesTable() = default;
+
+  Series& With(std::span<const LabelPair> pairs) {
+    if (pairs.empty()) {
+      if (Series* const series = unlabelled_.load(std::memory_order_acquire)) return *series;
+    }
+    SortedPairs sorted;
+    if (!sorted.Assign(pairs)) {
+      shared_->ReportMisuse([&] {
+        return absl::InvalidArgumentError(StrCat("metric ", EscapeForMessage(name_), " was given ",
+                                                 pairs.size(), " labels; the most is ",
+                                                 kMaxUserLabels));
+      });
+      return sink_;
+    }
+    std::string key;
+    for (const auto& [label, value] : sorted.get()) {
+      PutLengthPrefixed(&key, label);
+      PutLengthPrefixed(&key, value);
+    }
+    MutexLock lock(&mutex_);
+    const auto found = by_key_.find(key);
+    if (found != by_key_.end()) return found->second->series;
+    Series* const series = Create(key, sorted.get());
+    if (series == nullptr) return sink_;
+    if (pairs.empty()) unlabelled_.store(series, std::memory_order_release);
+    return *series;
+  }
+
+  // Calls visit(entry) for each label set, in the order of creation, under the table's lock.
+  template <typename Visit>
+  void ForEach(const Visit& visit) const {
+    MutexLock lock(&mutex_);
+    for (const Entry& entry : entries_) visit(entry);
+  }
+
+ protected:
+  // `sink_arguments`: how a series is constructed, after `shared` and `live`.
+  template <typename... SinkArguments>
+  SeriesTable(std::string name, bool live, SharedState* shared, SinkArguments&&... sink_arguments)
+      : name_(std::move(name)),
+        shared_(shared),
+        live_(live),
+        sink_(shared, false, std::forward<SinkArguments>(sink_arguments)...) {}
+
+  // The labels that leave the process, one per series of the label set.
+  virtual absl::StatusOr<std::vector<Labels>> LabelsFor(std::span<const LabelPair> pairs) const = 0;
+  virtual size_t series_per_label_set() const = 0;
+  virtual void Emplace(std::deque<Entry>* entries, std::vector<Labels> labels) const = 0;
+
+  const std::string name_;
+  SharedState* const shared_;
+
+ private:
+  Series* Create(const std::string& key, std::span<const LabelPair> pairs)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (!live_) return nullptr;  // its misuse was reported when the metric was asked for
+    if (!shared_->TakeSeries(series_per_label_set())) {
+      shared_->ReportMisuse([&] {
+        return absl::ResourceExhaustedError(
+            StrCat("metric ", EscapeForMessage(name_), ": a new label set was refused, ",
+                   shared_->series.load(), " series exist and max_series is ", shared_->max_series,
+                   ". Is there a label with unbounded values?"));
+      });
+      return nullptr;
+    }
+    absl::StatusOr<std::vector<Labels>> labels = LabelsFor(pairs);
+    if (!labels.ok()) {
+      shared_->GiveBackSeries(series_per_label_set());
+      shared_->ReportMisuse([&] { return labels.status(); });
+      return nullptr;
+    }
+    Emplace(&entries_, *std::move(labels));
+    by_key_.emplace(key, &entries_.back());
+    return &entries_.back().series;
+  }
+
+  const bool live_;
+  Series sink_;
+  std::atomic<Series*> unlabelled_{nullptr};
+  mutable Mutex mutex_;
+  std::deque<Entry> entries_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<std::string, Entry*> by_key_ ABSL_GUARDED_BY(mutex_);
+};
+
+// metric{pairs..., service, extra}: checks the limits of /v1/ingest. `extra` may be empty.
+absl::StatusOr<Labels> MakeLabels(std::string_view metric, std::span<const LabelPair> pairs,
+                                  std::string_view service, LabelPair extra = {});
+
+class CounterTable final : public SeriesTable<CounterSeries> {
+ public:
+  CounterTable(std::string name, bool live, SharedState* shared)
+      : SeriesTable(std::move(name), live, shared) {}
+
+ private:
+  absl::StatusOr<std::vector<Labels>> LabelsFor(std::span<const LabelPair> pairs) const override;
+  size_t series_per_label_set() const override { return 1; }
+  void Emplace(std::deque<Entry>* entries, std::vector<Labels> labels) const override {
+    entries->emplace_back(std::move(labels), shared_, true);
+  }
+};
+
+class GaugeTable final : public SeriesTable<GaugeSeries> {
+ public:
+  GaugeTable(std::string name, bool live, SharedState* shared)
+      : SeriesTable(std::move(name), live, shared) {}
+
+ private:
+  absl::StatusOr<std::vector<Labels>> LabelsFor(std::span<const LabelPair> pairs) const override;
+  size_t series_per_label_set() const override { return 1; }
+  void Emplace(std::deque<Entry>* entries, std::vector<Labels> labels) const override {
+    entries->emplace_back(std::move(labels), shared_, true);
+  }
+};
+
+// The labels of an entry: a bucket for each bound, the +Inf bucket, the sum, the count.
+class HistogramTable final : public SeriesTable<HistogramSeries> {
+ public:
+  HistogramTable(std::string name, bool live, SharedState* shared, std::vector<double> bounds)
+      : SeriesTable(std::move(name), live, shared, bounds), bounds_(std::move(bounds)) {}
+
+ private:
+  absl::StatusOr<std::vector<Labels>> LabelsFor(std::span<const LabelPair> pairs) const override;
+  size_t series_per_label_set() const override { return bounds_.size() + 3; }
+  void Emplace(std::deque<Entry>* entries, std::vector<Labels> labels) const override {
+    entries->emplace_back(std::move(labels), shared_, true, bounds_);
+  }
+
+  const std::vector<double> bounds_;
+};
+
+}  // namespace tinyobs::sdk::internal
+
+#endif  // TINYOBS_LIB_SDK_SERIES_TABLE_H_

@@ -1,0 +1,83 @@
+#include "tools/cli/cli.h"
+
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "lib/base/strings.h"
+#include "tinyobs/version.h"
+#include "tools/cli/arguments.h"
+#include "tools/cli/verbs.h"
+
+namespace tinyobs::cli {
+namespace {
+
+struct Verb {
+  std::string_view name;
+  std::string_view usage;    // after the name
+  std::string_view summary;  // one line
+  std::vector<std::string> options;
+  absl::Status (*run)(const Arguments&, std::string*);
+};
+
+const std::vector<Verb>& Verbs() {
+  static const auto* const verbs = new std::vector<Verb>{
+      {"list", "", "names of the metrics", {"server"}, List},
+      {"query", "METRIC [--since 1h]", "samples of one metric", {"server", "since"}, Query},
+      {"stats", "", "what the server stores", {"server"}, Stats},
+      {"health", "", "whether the server is well", {"server"}, Health},
+      {"ingest",
+       "NAME VALUE [label=value...] [--type gauge]",
+       "store one sample, now",
+       {"server", "type"},
+       Ingest},
+  };
+  return *verbs;
+}
+
+std::string Help() {
+  std::string text = "usage: tinyobs VERB [arguments] [--server http://localhost:8080]\n\n";
+  const auto row = [&text](std::string_view call, std::string_view summary) {
+    StrAppend(&text, "  ", call, std::string(call.size() < 52 ? 52 - call.size() : 1, ' '), summary,
+              "\n");
+  };
+  for (const Verb& verb : Verbs()) {
+    row(verb.usage.empty() ? std::string(verb.name) : StrCat(verb.name, " ", verb.usage),
+        verb.summary);
+  }
+  row("version", "of this program");
+  row("help", "this text");
+  text += "\nExit status: 0 done, 1 the server could not be reached or refused, 2 wrong usage.\n";
+  return text;
+}
+
+}  // namespace
+
+int RunCli(const std::vector<std::string>& arguments, std::string* out, std::string* err) {
+  const std::string name = arguments.empty() ? "" : arguments[0];
+  if (name == "help" || name == "--help" || name == "-h") {
+    *out += Help();
+    return kDone;
+  }
+  if (name == "version" || name == "--version") {
+    *out += "tinyobs " TINYOBS_VERSION "\n";
+    return kDone;
+  }
+  for (const Verb& verb : Verbs()) {
+    if (verb.name != name) continue;
+    const absl::StatusOr<Arguments> parsed =
+        ParseArguments({arguments.begin() + 1, arguments.end()}, verb.options);
+    const absl::Status status = parsed.ok() ? verb.run(*parsed, out) : parsed.status();
+    if (status.ok()) return kDone;
+    StrAppend(err, "tinyobs ", name, ": ", FromAbsl(status.message()), "\n");
+    if (!absl::IsInvalidArgument(status)) return kFailed;
+    StrAppend(err, "usage: tinyobs ", name, verb.usage.empty() ? "" : " ", verb.usage,
+              " [--server URL]\n");
+    return kUsage;
+  }
+  *err += name.empty() ? std::string("tinyobs: no verb given\n\n")
+                       : StrCat("tinyobs: unknown verb '", EscapeForMessage(name, 40), "'\n\n");
+  *err += Help();
+  return kUsage;
+}
+
+}  // namespace tinyobs::cli
