@@ -1,0 +1,68 @@
+// Memtable: the newest writes, sorted, in memory.
+//
+// One skip list of entries in one arena. An entry is one run of bytes, written once:
+//   user key length u32 | value length u32 | user key | trailer 8 | value
+// so the internal key (user key and trailer, internal_key.h) is a view into it, and lengths need no
+// decoding in the comparisons that dominate inserts and lookups.
+//
+// Thread-safety: one thread adds at a time; any number read meanwhile, without locks. Held by
+// shared_ptr: readers pin it; whoever drops the last pin frees it.
+#ifndef TINYOBS_LIB_LSM_MEMTABLE_H_
+#define TINYOBS_LIB_LSM_MEMTABLE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "lib/base/arena.h"
+#include "lib/base/iterator.h"
+#include "lib/lsm/internal_key.h"
+#include "lib/lsm/skiplist.h"
+
+namespace tinyobs::lsm {
+
+class Memtable {
+ public:
+  Memtable() : list_(&arena_) {}
+  Memtable(const Memtable&) = delete;
+  Memtable& operator=(const Memtable&) = delete;
+
+  // REQUIRES: no entry has this key with this sequence.
+  void Add(uint64_t sequence, ValueType type, std::string_view key, std::string_view value);
+
+  struct Found {
+    ValueType type;
+    std::string_view value;  // valid as long as the memtable
+  };
+  // The newest version of `key` at `sequence`. False: none here.
+  bool Get(std::string_view key, uint64_t sequence, Found* found) const;
+
+  // Over internal keys. The memtable must outlive it.
+  std::unique_ptr<Iterator> NewIterator() const;
+
+  size_t MemoryUsageBytes() const { return arena_.MemoryUsageBytes(); }
+  bool empty() const { return entries() == 0; }
+  uint64_t entries() const { return entries_.load(std::memory_order_relaxed); }
+
+ private:
+  friend class MemtableIterator;
+
+  // What a search compares with. The trailer is in its sorted form.
+  struct Target {
+    std::string_view user_key;
+    uint64_t trailer;
+  };
+  struct EntryOrder {
+    using Key = Target;
+    static int Compare(const char* entry, const Target& target);
+  };
+
+  Arena arena_;
+  SkipList<EntryOrder> list_;
+  std::atomic<uint64_t> entries_{0};
+};
+
+}  // namespace tinyobs::lsm
+
+#endif  // TINYOBS_LIB_LSM_MEMTABLE_H_

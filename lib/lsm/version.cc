@@ -1,0 +1,179 @@
+#include "lib/lsm/version.h"
+
+#include <algorithm>
+#include <queue>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "lib/base/status_macros.h"
+#include "lib/base/strings.h"
+
+namespace tinyobs::lsm {
+
+void TableRegistry::Add(uint64_t number) {
+  MutexLock lock(&mutex_);
+  alive_.insert(number);
+}
+
+void TableRegistry::Remove(uint64_t number, bool obsolete) {
+  {
+    MutexLock lock(&mutex_);
+    alive_.erase(number);
+    if (!obsolete) return;
+    obsolete_.push_back(number);
+  }
+  if (on_obsolete_) on_obsolete_();
+}
+
+bool TableRegistry::HasObsolete() const {
+  MutexLock lock(&mutex_);
+  return !obsolete_.empty();
+}
+
+bool TableRegistry::Contains(uint64_t number) const {
+  MutexLock lock(&mutex_);
+  return alive_.contains(number);
+}
+
+std::vector<uint64_t> TableRegistry::TakeObsolete() {
+  MutexLock lock(&mutex_);
+  return std::exchange(obsolete_, {});
+}
+
+TableFile::TableFile(TableMeta table_meta, std::shared_ptr<TableRegistry> registry)
+    : meta(std::move(table_meta)), registry_(std::move(registry)) {
+  registry_->Add(meta.number);
+}
+
+TableFile::~TableFile() {
+  registry_->Remove(meta.number, obsolete_.load(std::memory_order_relaxed));
+}
+
+absl::StatusOr<std::shared_ptr<const Version>> Version::Apply(
+    const Version& base, const VersionEdit& edit, const std::shared_ptr<TableRegistry>& registry,
+    TableList* replaced) {
+  auto version = std::make_shared<Version>();
+  version->levels_ = base.levels_;
+  absl::flat_hash_map<uint64_t, TablePtr> removed;
+  for (const VersionEdit::Removed& entry : edit.removed) {
+    TableList& level = version->levels_[static_cast<size_t>(entry.level)];
+    const auto found = std::find_if(level.begin(), level.end(), [&](const TablePtr& table) {
+      return table->meta.number == entry.number;
+    });
+    if (found == level.end()) {
+      return absl::DataLossError(StrCat("version edit: removes table ", entry.number,
+                                        ", which is not in level ", entry.level));
+    }
+    removed[entry.number] = *found;
+    level.erase(found);
+  }
+  for (const VersionEdit::Added& entry : edit.added) {
+    TablePtr table;
+    if (const auto moved = removed.find(entry.meta.number); moved != removed.end()) {
+      if (moved->second->meta != entry.meta) {
+        return absl::DataLossError(
+            StrCat("version edit: table ", entry.meta.number, " changes while it moves"));
+      }
+      table = std::move(moved->second);
+      removed.erase(moved);
+    } else {
+      table = std::make_shared<const TableFile>(entry.meta, registry);
+    }
+    version->levels_[static_cast<size_t>(entry.level)].push_back(std::move(table));
+  }
+  std::sort(version->levels_[0].begin(), version->levels_[0].end(),
+            [](const TablePtr& a, const TablePtr& b) {
+              if (a->meta.largest_sequence != b->meta.largest_sequence) {
+                return a->meta.largest_sequence > b->meta.largest_sequence;
+              }
+              return a->meta.number > b->meta.number;
+            });
+  for (int i = 1; i < kLevels; ++i) {
+    TableList& level = version->levels_[static_cast<size_t>(i)];
+    std::sort(level.begin(), level.end(), [](const TablePtr& a, const TablePtr& b) {
+      return CompareInternalKeys(a->meta.smallest, b->meta.smallest) < 0;
+    });
+  }
+  TINYOBS_RETURN_IF_ERROR(version->CheckAndCount());
+  if (replaced != nullptr) {
+    for (auto& [number, table] : removed) replaced->push_back(std::move(table));
+  }
+  return std::shared_ptr<const Version>(std::move(version));
+}
+
+absl::Status Version::CheckAndCount() {
+  absl::flat_hash_set<uint64_t> numbers;
+  for (int i = 0; i < kLevels; ++i) {
+    const TableList& tables = levels_[static_cast<size_t>(i)];
+    uint64_t bytes = 0;
+    for (size_t j = 0; j < tables.size(); ++j) {
+      bytes += tables[j]->meta.file_bytes;
+      if (!numbers.insert(tables[j]->meta.number).second) {
+        return absl::DataLossError(
+            StrCat("version: table ", tables[j]->meta.number, " is there twice"));
+      }
+      if (i > 0 && j > 0 &&
+          CompareUserKeys(tables[j - 1]->largest_user_key(), tables[j]->smallest_user_key()) >= 0) {
+        return absl::DataLossError(StrCat("version: tables ", tables[j - 1]->meta.number, " and ",
+                                          tables[j]->meta.number, " overlap in level ", i));
+      }
+    }
+    bytes_[static_cast<size_t>(i)] = bytes;
+  }
+  l0_depth_ = OverlapDepth(levels_[0]);
+  return absl::OkStatus();
+}
+
+TableList Version::Overlapping(int level_number, const KeyRange& range) const {
+  TableList result;
+  const TableList& tables = level(level_number);
+  if (level_number == 0) {
+    for (const TablePtr& table : tables) {
+      if (range.Overlaps(*table)) result.push_back(table);
+    }
+    return result;
+  }
+  for (size_t i = FindTable(level_number, range.first); i < tables.size(); ++i) {
+    if (!range.Overlaps(*tables[i])) break;
+    result.push_back(tables[i]);
+  }
+  return result;
+}
+
+size_t Version::FindTable(int level_number, std::string_view user_key) const {
+  return FindTableIn(level(level_number), user_key);
+}
+
+void Version::AppendTo(VersionEdit* edit) const {
+  for (int i = 0; i < kLevels; ++i) {
+    for (const TablePtr& table : level(i)) edit->added.push_back({i, table->meta});
+  }
+}
+
+size_t FindTableIn(const TableList& tables, std::string_view user_key) {
+  const auto found = std::partition_point(
+      tables.begin(), tables.end(), [user_key](const TablePtr& table) {
+        return CompareUserKeys(table->largest_user_key(), user_key) < 0;
+      });
+  return static_cast<size_t>(found - tables.begin());
+}
+
+int OverlapDepth(const TableList& tables) {
+  std::vector<const TableFile*> by_start;
+  by_start.reserve(tables.size());
+  for (const TablePtr& table : tables) by_start.push_back(table.get());
+  std::sort(by_start.begin(), by_start.end(), [](const TableFile* a, const TableFile* b) {
+    return CompareUserKeys(a->smallest_user_key(), b->smallest_user_key()) < 0;
+  });
+  // The ends of the tables that are open at the sweep's position, the nearest on top.
+  std::priority_queue<std::string_view, std::vector<std::string_view>, std::greater<>> ends;
+  size_t depth = 0;
+  for (const TableFile* table : by_start) {
+    while (!ends.empty() && CompareUserKeys(ends.top(), table->smallest_user_key()) < 0) ends.pop();
+    ends.push(table->largest_user_key());
+    depth = std::max(depth, ends.size());
+  }
+  return static_cast<int>(depth);
+}
+
+}  // namespace tinyobs::lsm

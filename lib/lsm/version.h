@@ -1,0 +1,131 @@
+// Version: the tables that make up the store at one moment, level by level.
+//
+// Immutable: a flush or compaction makes a new Version next to the old one, and readers go on with
+// the one they pinned. A table's file may go only when the last Version that holds it is gone; the
+// TableFile's destructor tells the TableRegistry, and the store unlinks from there, so that no reader
+// ever does I/O by letting go.
+//
+// Invariants (checked whenever a Version is made):
+//  1. L0 is ordered newest first (largest sequence); its tables may overlap.
+//  2. Levels >= 1 are ordered by key, and no user key is in two tables of one level.
+//  3. For every user key, versions in a lower level are newer than those in a higher one.
+//
+// Thread-safety: Version is immutable; TableRegistry is thread-safe.
+#ifndef TINYOBS_LIB_LSM_VERSION_H_
+#define TINYOBS_LIB_LSM_VERSION_H_
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "lib/base/mutex.h"
+#include "lib/lsm/internal_key.h"
+#include "lib/lsm/store.h"
+#include "lib/lsm/version_edit.h"
+
+namespace tinyobs::lsm {
+
+// Which tables some Version still holds, and which files may go.
+class TableRegistry {
+ public:
+  // `on_obsolete` (may be empty) runs, without locks of the registry, whenever a file may go; it must
+  // not call the registry.
+  explicit TableRegistry(std::function<void()> on_obsolete = {})
+      : on_obsolete_(std::move(on_obsolete)) {}
+  void Add(uint64_t number) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Remove(uint64_t number, bool obsolete) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool Contains(uint64_t number) const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Files that nobody needs since the last call; the caller unlinks them.
+  std::vector<uint64_t> TakeObsolete() ABSL_LOCKS_EXCLUDED(mutex_);
+  bool HasObsolete() const ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  const std::function<void()> on_obsolete_;
+  mutable Mutex mutex_;
+  absl::flat_hash_set<uint64_t> alive_ ABSL_GUARDED_BY(mutex_);
+  std::vector<uint64_t> obsolete_ ABSL_GUARDED_BY(mutex_);
+};
+
+// A table that is part of one Version or more.
+class TableFile {
+ public:
+  TableFile(TableMeta meta, std::shared_ptr<TableRegistry> registry);
+  ~TableFile();
+  TableFile(const TableFile&) = delete;
+  TableFile& operator=(const TableFile&) = delete;
+
+  const TableMeta meta;
+  std::string_view smallest_user_key() const { return UserKeyOf(meta.smallest); }
+  std::string_view largest_user_key() const { return UserKeyOf(meta.largest); }
+  // No later Version has it: its file goes with the last holder.
+  void MarkObsolete() const { obsolete_.store(true, std::memory_order_relaxed); }
+
+ private:
+  const std::shared_ptr<TableRegistry> registry_;
+  mutable std::atomic<bool> obsolete_{false};
+};
+
+// Held by Versions and by running jobs; the last of them frees it.
+using TablePtr = std::shared_ptr<const TableFile>;
+using TableList = std::vector<TablePtr>;
+
+// A range of user keys, both ends included; `to_end` = no upper end.
+struct KeyRange {
+  std::string_view first;
+  std::string_view last;
+  bool to_end = false;
+
+  bool Overlaps(const TableFile& table) const {
+    return CompareUserKeys(table.largest_user_key(), first) >= 0 &&
+           (to_end || CompareUserKeys(table.smallest_user_key(), last) <= 0);
+  }
+};
+
+class Version {
+ public:
+  // Without tables.
+  Version() = default;
+
+  // `base` with `edit` applied. `replaced` gets the tables of `base` that the result does not have
+  // (may be null). DataLoss: the edit does not fit `base` or breaks an invariant.
+  static absl::StatusOr<std::shared_ptr<const Version>> Apply(
+      const Version& base, const VersionEdit& edit, const std::shared_ptr<TableRegistry>& registry,
+      TableList* replaced);
+
+  const TableList& level(int level) const { return levels_[static_cast<size_t>(level)]; }
+  uint64_t LevelBytes(int level) const { return bytes_[static_cast<size_t>(level)]; }
+  // The largest number of L0 tables over one key: what a read pays and what a stall counts. Tables
+  // of different partitions never lie over each other.
+  int l0_depth() const { return l0_depth_; }
+
+  // The tables of `level` that overlap `range`, in the level's order.
+  TableList Overlapping(int level, const KeyRange& range) const;
+  // Index of the first table of `level` (>= 1) whose largest user key is >= `user_key`.
+  size_t FindTable(int level, std::string_view user_key) const;
+
+  // All tables, as an edit that makes this Version out of nothing.
+  void AppendTo(VersionEdit* edit) const;
+
+ private:
+  absl::Status CheckAndCount();
+
+  std::array<TableList, kLevels> levels_;
+  std::array<uint64_t, kLevels> bytes_ = {};
+  int l0_depth_ = 0;
+};
+
+// Index of the first table whose largest user key is >= `user_key`; `tables` is in key order.
+size_t FindTableIn(const TableList& tables, std::string_view user_key);
+// The largest number of `tables` over one key.
+int OverlapDepth(const TableList& tables);
+
+}  // namespace tinyobs::lsm
+
+#endif  // TINYOBS_LIB_LSM_VERSION_H_

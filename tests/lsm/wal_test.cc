@@ -1,0 +1,246 @@
+// The log: what was written is read back; a torn tail is told from damage.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "lib/base/strings.h"
+#include "lib/lsm/wal_reader.h"
+#include "lib/lsm/wal_writer.h"
+#include "tests/testing/memory_file_system.h"
+#include "tests/testing/status_matchers.h"
+
+namespace tinyobs::lsm {
+namespace {
+
+using absl::StatusCode;
+using testing::Fault;
+using testing::MemoryFileSystem;
+using testing::Operation;
+
+constexpr WalIdentity kIdentity{.kind = kWalKindStore, .number = 7, .previous = 5};
+const char kPath[] = "/log";
+
+struct Log {
+  std::vector<std::string> records;
+  absl::Status status;
+  bool sealed = false;
+  uint64_t torn_bytes = 0;
+  uint64_t durable_bytes = 0;
+};
+
+class WalTest : public ::testing::Test {
+ protected:
+  WalTest() { EXPECT_OK(Create()); }
+
+  absl::Status Create() {
+    auto writer = WalWriter::Create(&fs_, kPath, kIdentity);
+    if (!writer.ok()) return writer.status();
+    writer_ = *std::move(writer);
+    return absl::OkStatus();
+  }
+  void Write(std::string_view record) {
+    writer_->Add(record);
+    ASSERT_OK(writer_->Write());
+  }
+  std::string Bytes() { return *fs_.Contents(kPath); }
+
+  Log Read(uint64_t number = kIdentity.number, uint32_t kind = kIdentity.kind) {
+    Log log;
+    auto file = fs_.OpenRandomAccess(kPath);
+    EXPECT_OK(file);
+    auto reader = WalReader::Open(file->get(), kPath, kind, number);
+    if (!reader.ok()) {
+      log.status = reader.status();
+      return log;
+    }
+    std::string_view record;
+    while (true) {
+      auto more = (*reader)->Next(&record);
+      if (!more.ok()) log.status = more.status();
+      if (!more.ok() || !*more) break;
+      log.records.emplace_back(record);
+    }
+    log.sealed = (*reader)->sealed();
+    log.torn_bytes = (*reader)->torn_bytes();
+    log.durable_bytes = (*reader)->durable_bytes();
+    return log;
+  }
+  // What a reader says of `bytes`.
+  Log ReadBytes(std::string_view bytes) {
+    EXPECT_OK(fs_.SetContents(kPath, bytes));
+    return Read();
+  }
+
+  MemoryFileSystem fs_;
+  std::unique_ptr<WalWriter> writer_;
+};
+
+TEST_F(WalTest, RecordsOfAllSizesComeBackInOrder) {
+  std::vector<std::string> records;
+  for (const size_t size : {0u, 1u, 7u, 100u, 65'000u, 65'536u, 70'000u, 3u, 1'000'000u, 0u}) {
+    records.emplace_back(size, static_cast<char>('a' + records.size()));
+    writer_->Add(records.back().substr(0, size / 2), records.back().substr(size / 2));
+  }
+  ASSERT_OK(writer_->Write());
+  ASSERT_OK(writer_->Seal());
+  const Log log = Read();
+  EXPECT_OK(log.status);
+  EXPECT_EQ(log.records, records);
+  EXPECT_TRUE(log.sealed);
+  EXPECT_EQ(log.torn_bytes, 0u);
+}
+
+TEST_F(WalTest, EverythingAddedGoesIntoOneAppend) {
+  const uint64_t before = fs_.Count(Operation::kAppend);
+  for (int i = 0; i < 100; ++i) writer_->Add("record");
+  ASSERT_OK(writer_->Write());
+  EXPECT_EQ(fs_.Count(Operation::kAppend), before + 1);
+}
+
+TEST_F(WalTest, AnEmptyFileIsALogWithoutRecords) {
+  const Log log = Read();
+  EXPECT_OK(log.status);
+  EXPECT_TRUE(log.records.empty());
+  EXPECT_FALSE(log.sealed);
+}
+
+TEST_F(WalTest, ALogCutAnywhereGivesTheWholeRecordsBeforeTheCut) {
+  std::vector<uint64_t> ends;
+  for (int i = 0; i < 5; ++i) {
+    Write(std::string(static_cast<size_t>(i) * 10, 'x'));
+    ends.push_back(writer_->size_bytes());
+  }
+  const std::string bytes = Bytes();
+  for (size_t size = 0; size <= bytes.size(); ++size) {
+    const Log log = ReadBytes(std::string_view(bytes).substr(0, size));
+    ASSERT_OK(log.status) << size;
+    size_t whole = 0;
+    while (whole < ends.size() && ends[whole] <= size) ++whole;
+    ASSERT_EQ(log.records.size(), whole) << size;
+    const uint64_t good = whole > 0 ? ends[whole - 1] : (size >= 40 ? 40 : 0);
+    ASSERT_EQ(log.torn_bytes, size - good) << size;
+  }
+}
+
+TEST_F(WalTest, DamageBeforeTheDurableMarkIsDataLossAndBehindItATornTail) {
+  Write("first");
+  ASSERT_OK(writer_->Sync());
+  const uint64_t durable = writer_->size_bytes();
+  Write("second");
+  Write("third");
+  const std::string bytes = Bytes();
+  int torn = 0;
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    for (const char flip : {'\x01', '\x80', '\xff'}) {
+      std::string damaged = bytes;
+      damaged[i] ^= flip;
+      const Log log = ReadBytes(damaged);
+      if (i < durable) {
+        ASSERT_CODE(log.status, StatusCode::kDataLoss) << i;
+      } else {
+        ASSERT_OK(log.status) << i;
+        ASSERT_GE(log.records.size(), 1u) << i;
+        ASSERT_LT(log.records.size(), 3u) << i;
+        ASSERT_GT(log.torn_bytes, 0u);
+        ++torn;
+      }
+    }
+  }
+  EXPECT_GT(torn, 0);
+}
+
+TEST_F(WalTest, EveryDamagedByteOfASealedAndSyncedLogIsNoticedOrHarmless) {
+  Write("first");
+  Write(std::string(300, 'y'));
+  ASSERT_OK(writer_->Sync());
+  ASSERT_OK(writer_->Seal());
+  const std::string bytes = Bytes();
+  const std::vector<std::string> records = Read().records;
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    std::string damaged = bytes;
+    damaged[i] ^= '\x10';
+    const Log log = ReadBytes(damaged);
+    if (log.status.ok()) {
+      ASSERT_EQ(log.records, records) << i;
+    } else {
+      ASSERT_CODE(log.status, StatusCode::kDataLoss) << i;
+    }
+  }
+}
+
+TEST_F(WalTest, AHoleOfZerosInTheUnsyncedPartIsATornTailEvenWithGoodRecordsBehind) {
+  Write("first");
+  ASSERT_OK(writer_->Sync());
+  Write("lost page");
+  Write("page that the disk wrote early");
+  std::string bytes = Bytes();
+  const size_t hole = bytes.find("lost page") - kFrameHeaderBytes;
+  bytes.replace(hole, kFrameHeaderBytes + 9, kFrameHeaderBytes + 9, '\0');
+  const Log log = ReadBytes(bytes);
+  EXPECT_OK(log.status);
+  EXPECT_EQ(log.records, std::vector<std::string>{"first"});
+  EXPECT_EQ(log.torn_bytes, bytes.size() - hole);
+}
+
+TEST_F(WalTest, MarksFarBehindTheDamageAreFound) {
+  Write("first");
+  for (int i = 0; i < 40; ++i) Write(std::string(10'000, 'z'));
+  ASSERT_OK(writer_->Sync());
+  Write("last");
+  std::string bytes = Bytes();
+  bytes[50] ^= 1;
+  EXPECT_CODE(ReadBytes(bytes).status, StatusCode::kDataLoss);
+}
+
+TEST_F(WalTest, AMarkInsideARecordIsNoMark) {
+  // A record that holds the bytes of another log, marks and all.
+  Write("first");
+  ASSERT_OK(writer_->Sync());
+  Write("second");
+  ASSERT_OK(writer_->Seal());
+  const std::string other = Bytes();
+  ASSERT_OK(Create());
+  Write("victim");
+  Write(other);
+  std::string bytes = Bytes();
+  bytes[44] ^= 1;
+  const Log log = ReadBytes(bytes);
+  EXPECT_OK(log.status);
+  EXPECT_TRUE(log.records.empty());
+}
+
+TEST_F(WalTest, AFileUnderAWrongNameOrOfAnotherKindIsDataLoss) {
+  Write("first");
+  EXPECT_CODE(Read(8).status, StatusCode::kDataLoss);
+  EXPECT_CODE(Read(7, kWalKindManifest).status, StatusCode::kDataLoss);
+}
+
+TEST_F(WalTest, ANewerFormatVersionIsRefused) {
+  Write("first");
+  std::string bytes = Bytes();
+  StoreFixed32(bytes.data() + kFrameHeaderBytes + 8, kWalFormatVersion + 1);
+  StoreFixed32(bytes.data(),
+               FrameChecksum(std::string_view(bytes).substr(4, 4 + kHeaderPayloadBytes), 0, 0));
+  EXPECT_CODE(ReadBytes(bytes).status, StatusCode::kFailedPrecondition);
+}
+
+TEST_F(WalTest, AFailedWriteOrSyncKillsTheWriter) {
+  Write("first");
+  fs_.AddFault({.operation = Operation::kSync});
+  EXPECT_CODE(writer_->Sync(), StatusCode::kUnavailable);
+  EXPECT_CODE(writer_->Sync(), StatusCode::kUnavailable);
+  writer_->Add("more");
+  EXPECT_CODE(writer_->Write(), StatusCode::kUnavailable);
+  EXPECT_EQ(Read().records.size(), 1u);
+}
+
+TEST_F(WalTest, TheFirstSyncMakesTheNameDurableToo) {
+  Write("first");
+  ASSERT_OK(writer_->Sync());
+  fs_.Crash();
+  EXPECT_EQ(Read().records.size(), 1u);
+}
+
+}  // namespace
+}  // namespace tinyobs::lsm
