@@ -1,0 +1,71 @@
+// The Appender of a Db, and the batch it hands over.
+//
+// All that needs no order among writers is done here, on the writer's own thread: checks, hashing,
+// looking up the series. Only label sets that no series has yet are left for the leader of the
+// commit queue, who alone may create series.
+#ifndef TINYOBS_LIB_TSDB_APPENDER_H_
+#define TINYOBS_LIB_TSDB_APPENDER_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "lib/model/series_key.h"
+#include "lib/tsdb/head_log_record.h"
+#include "lib/tsdb/key_schema.h"
+#include "lib/tsdb/series_index.h"
+#include "tinyobs/appender.h"
+#include "tinyobs/clock.h"
+
+namespace tinyobs::tsdb {
+
+// A ref with this bit set is a place in CommitBatch::unknown.
+inline constexpr SeriesRef kUnknownSeries = kMaxSeriesRef + 1;
+
+struct CommitBatch {
+  struct Unknown {
+    std::string canonical_labels;
+    std::string metric;
+    SeriesKey key;
+  };
+  CommitRecord record;
+  std::vector<Unknown> unknown;  // each label set once
+};
+
+class AppenderImpl : public Appender {
+ public:
+  struct Environment {
+    const SeriesIndex* index;
+    const Partitioning* partitioning;
+    const Clock* clock;
+    int64_t max_future_ms;
+    std::atomic<uint64_t>* samples_rejected;
+    std::function<absl::Status(CommitBatch*)> commit;
+  };
+  explicit AppenderImpl(Environment environment) : environment_(std::move(environment)) {}
+
+  absl::Status Add(const Labels& labels, int64_t timestamp_ms, double value) override;
+  absl::StatusOr<SeriesHandle> Resolve(const Labels& labels) override;
+  absl::Status Add(SeriesHandle series, int64_t timestamp_ms, double value) override;
+  absl::Status SetMetadata(std::string_view metric, const MetricMetadata& metadata) override;
+  absl::Status Commit() override;
+  void Rollback() override;
+
+ private:
+  // `describe` names the series, and is called only for the message of a refusal.
+  absl::Status CheckTime(int64_t timestamp_ms, const std::function<std::string()>& describe);
+
+  const Environment environment_;
+  CommitBatch batch_;
+  absl::flat_hash_map<std::string, SeriesRef> unknown_by_labels_;
+};
+
+}  // namespace tinyobs::tsdb
+
+#endif  // TINYOBS_LIB_TSDB_APPENDER_H_

@@ -1,0 +1,82 @@
+#include "lib/tsdb/key_schema.h"
+
+#include <algorithm>
+
+#include "lib/base/check.h"
+#include "lib/base/coding.h"
+
+namespace tinyobs::tsdb {
+
+namespace {
+constexpr char kMetadataByte = 0;
+}  // namespace
+
+std::string EncodeChunkKey(const ChunkKey& key) {
+  std::string bytes;
+  bytes.reserve(kChunkKeyBytes);
+  bytes.push_back(static_cast<char>(key.tier));
+  PutBigEndian32(&bytes, key.partition);
+  PutBigEndian64(&bytes, key.series);
+  PutBigEndian32(&bytes, key.offset_ms);
+  return bytes;
+}
+
+bool DecodeChunkKey(std::string_view bytes, ChunkKey* key) {
+  if (bytes.size() != kChunkKeyBytes) return false;
+  const auto tier = static_cast<uint8_t>(bytes[0]);
+  if (tier < static_cast<uint8_t>(Tier::kRaw) || tier > static_cast<uint8_t>(Tier::kOneHour)) {
+    return false;
+  }
+  key->tier = static_cast<Tier>(tier);
+  key->partition = LoadBigEndian32(bytes.data() + 1);
+  key->series = LoadBigEndian64(bytes.data() + 5);
+  key->offset_ms = LoadBigEndian32(bytes.data() + 13);
+  return true;
+}
+
+std::string RowPrefix(RowKind kind) { return std::string{kMetadataByte, static_cast<char>(kind)}; }
+
+std::string SeriesRowKey(SeriesId id) {
+  std::string key = RowPrefix(RowKind::kSeries);
+  PutBigEndian64(&key, id);
+  return key;
+}
+
+std::string MetricMetadataRowKey(std::string_view metric) {
+  std::string key = RowPrefix(RowKind::kMetricMetadata);
+  key.append(metric);
+  return key;
+}
+
+std::string PartitionRowKey(Tier tier, uint32_t partition) {
+  std::string key = RowPrefix(RowKind::kPartition);
+  key.push_back(static_cast<char>(tier));
+  PutBigEndian32(&key, partition);
+  return key;
+}
+
+std::string PrefixEnd(std::string_view prefix) {
+  std::string end(prefix);
+  while (!end.empty() && end.back() == '\xff') end.pop_back();
+  TINYOBS_CHECK(!end.empty());
+  end.back() = static_cast<char>(static_cast<uint8_t>(end.back()) + 1);
+  return end;
+}
+
+std::string_view PartitionPrefix(std::string_view key) {
+  if (key.empty() || key[0] == kMetadataByte) return key.substr(0, 1);
+  return key.substr(0, kChunkPrefixBytes);
+}
+
+uint32_t Partitioning::NumberOf(int64_t timestamp_ms) const {
+  const int64_t index = std::clamp<int64_t>(Index(timestamp_ms), INT32_MIN, INT32_MAX);
+  return static_cast<uint32_t>(index + kPartitionBias);
+}
+
+ChunkKey RawChunkKey(const Partitioning& partitioning, SeriesId series, int64_t first_ms) {
+  TINYOBS_DCHECK(partitioning.Contains(first_ms));
+  return {Tier::kRaw, partitioning.NumberOf(first_ms), series,
+          static_cast<uint32_t>(first_ms - partitioning.StartOf(first_ms))};
+}
+
+}  // namespace tinyobs::tsdb

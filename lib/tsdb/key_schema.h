@@ -1,0 +1,99 @@
+// Keys of the database in the LSM: the one place that knows how rows are named.
+//
+// Chunks:    tier u8 | partition u32 | series u64 | offset u32     (big-endian, so memcmp = this
+// order) Metadata:  0x00 | kind u8 | ...                                  (kinds below)
+//
+// Partition first, because time is what data is dropped and merged by: a two-hour partition is one
+// range of keys, so expiry unlinks files and a closed partition is never written again. Series
+// second, and a series id starts with its metric's id, so one metric over many targets reads
+// neighbouring rows. FORMAT.md has the fields, their ranges and the values.
+//
+// Thread-safety: pure.
+#ifndef TINYOBS_LIB_TSDB_KEY_SCHEMA_H_
+#define TINYOBS_LIB_TSDB_KEY_SCHEMA_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace tinyobs::tsdb {
+
+// Dense number of a series, given in order of creation and kept for good: index of every per-series
+// array in memory, and the name of the series in the head log.
+using SeriesRef = uint32_t;
+// The top bit is free, for marking series of a batch that do not exist yet.
+inline constexpr SeriesRef kMaxSeriesRef = 0x7fffffff;
+
+// metric id << 32 | number of the series within its metric.
+using SeriesId = uint64_t;
+
+// First byte of a chunk's key. On disk: never renumber. 0 is the metadata.
+enum class Tier : uint8_t { kRaw = 1, kFiveMinutes = 2, kOneHour = 3 };
+
+// Second byte of a metadata key. On disk: never renumber.
+enum class RowKind : uint8_t {
+  kSeries = 's',          // + series id u64 BE -> ref, labels
+  kMetricMetadata = 'd',  // + metric name -> type, help, unit
+  kPartition = 'p',       // + tier u8 + partition u32 BE -> counts and time range
+};
+
+struct ChunkKey {
+  Tier tier = Tier::kRaw;
+  uint32_t partition = 0;
+  SeriesId series = 0;
+  uint32_t offset_ms = 0;  // of the first sample, from the start of the partition
+};
+inline constexpr size_t kChunkKeyBytes = 17;
+inline constexpr size_t kChunkPrefixBytes = 5;  // tier and partition
+
+std::string EncodeChunkKey(const ChunkKey& key);
+// False when `bytes` are not the key of a chunk.
+bool DecodeChunkKey(std::string_view bytes, ChunkKey* key);
+
+std::string SeriesRowKey(SeriesId id);
+std::string MetricMetadataRowKey(std::string_view metric);
+std::string PartitionRowKey(Tier tier, uint32_t partition);
+// What all rows of a kind begin with; the rows are [prefix, PrefixEnd(prefix)).
+std::string RowPrefix(RowKind kind);
+// The smallest key greater than all that begin with `prefix`. REQUIRES: not all 0xff.
+std::string PrefixEnd(std::string_view prefix);
+
+// The hook of lsm::StoreOptions: tier and partition of a chunk, one partition for all metadata.
+std::string_view PartitionPrefix(std::string_view key);
+
+// Time is cut into partitions of `partition_ms`, numbered from the epoch; numbers are biased by
+// 2^31 so that times before 1970 sort first.
+inline constexpr uint32_t kPartitionBias = uint32_t{1} << 31;
+
+class Partitioning {
+ public:
+  // REQUIRES: 1 <= partition_ms <= 2^32 - 1.
+  explicit Partitioning(int64_t partition_ms) : partition_ms_(partition_ms) {}
+
+  // False when the time is so far from the epoch that its partition has no number.
+  bool Contains(int64_t timestamp_ms) const {
+    const int64_t index = Index(timestamp_ms);
+    return index >= INT32_MIN && index <= INT32_MAX;
+  }
+  // Clamped to the first and last partition for times that are not contained.
+  uint32_t NumberOf(int64_t timestamp_ms) const;
+  // REQUIRES: Contains(timestamp_ms), as do the two below.
+  int64_t StartOf(int64_t timestamp_ms) const { return Index(timestamp_ms) * partition_ms_; }
+  // One past the last millisecond.
+  int64_t EndOf(int64_t timestamp_ms) const { return StartOf(timestamp_ms) + partition_ms_; }
+  int64_t partition_ms() const { return partition_ms_; }
+
+ private:
+  int64_t Index(int64_t timestamp_ms) const {
+    const int64_t quotient = timestamp_ms / partition_ms_;
+    return quotient - (timestamp_ms % partition_ms_ < 0 ? 1 : 0);
+  }
+
+  int64_t partition_ms_;
+};
+
+ChunkKey RawChunkKey(const Partitioning& partitioning, SeriesId series, int64_t first_ms);
+
+}  // namespace tinyobs::tsdb
+
+#endif  // TINYOBS_LIB_TSDB_KEY_SCHEMA_H_

@@ -1,0 +1,252 @@
+// Everything a database does besides taking samples and answering: syncing, sealing, checkpoints,
+// Flush, Resume, Close and the two threads.
+#include <algorithm>
+#include <utility>
+
+#include "lib/base/status_macros.h"
+#include "lib/base/strings.h"
+#include "lib/tsdb/checkpoint.h"
+#include "lib/tsdb/db_impl.h"
+
+namespace tinyobs::tsdb {
+
+namespace {
+// Series looked at under one hold of the head's lock: some tens of microseconds.
+constexpr SeriesRef kSliceSeries = 1024;
+// How often old chunks are looked for. Ages are hours.
+constexpr int64_t kFreezePeriodMs = 30'000;
+// How long upkeep sleeps when nothing wakes it.
+constexpr int64_t kUpkeepPeriodMs = 1'000;
+// Sealing steps between looks at other work.
+constexpr int kStepsPerRound = 16;
+}  // namespace
+
+void DbImpl::Log(std::string_view line) const {
+  if (options_.logger) options_.logger(line);
+}
+
+absl::Status DbImpl::Fail(std::string_view during, const absl::Status& status) {
+  if (status.ok()) return status;
+  bool first = false;
+  {
+    MutexLock lock(&state_);
+    if (error_.ok()) {
+      first = true;
+      error_ = absl::Status(status.code(), StrCat(during, ": ", FromAbsl(status.message())));
+    }
+  }
+  if (first) Log(StrCat(path_, ": read-only after an error: ", during, ": ", status.ToString()));
+  return status;
+}
+
+absl::Status DbImpl::SyncLog() {
+  return queue_.RunAlone([this]() -> absl::Status {
+    if (!log_.dirty()) return absl::OkStatus();
+    TINYOBS_RETURN_IF_ERROR(CheckWritable());
+    last_sync_ms_ = MonotonicMs();
+    return Fail("syncing the head log", log_.Sync());
+  });
+}
+
+absl::Status DbImpl::Seal() { return Fail("sealing chunks", sealer_->Step().status()); }
+
+void DbImpl::FreezeSlices(bool everything) {
+  const SeriesRef end = head_.ref_limit();
+  for (SeriesRef begin = 0; begin < end; begin += kSliceSeries) {
+    head_.Freeze(begin, begin + kSliceSeries, MonotonicMs(), everything);
+  }
+}
+
+absl::Status DbImpl::Checkpoint(uint64_t number) {
+  TINYOBS_ASSIGN_OR_RETURN(const auto writer,
+                           CheckpointWriter::Create(file_system_, head_folder_, number));
+  const SeriesRef end = head_.ref_limit();
+  for (SeriesRef begin = 0; begin < end; begin += kSliceSeries) {
+    TINYOBS_RETURN_IF_ERROR(writer->Add(head_.PinUnfrozen(begin, begin + kSliceSeries)));
+  }
+  // What was frozen before its slice was copied is not in the checkpoint: it must be durable in the
+  // LSM before the checkpoint counts.
+  TINYOBS_RETURN_IF_ERROR(sealer_->All());
+  TINYOBS_RETURN_IF_ERROR(store_->Flush());
+  TINYOBS_RETURN_IF_ERROR(writer->Finish());
+  checkpointed_ = true;
+  return DeleteReplaced(file_system_, head_folder_, number);
+}
+
+absl::Status DbImpl::RotateAndCheckpoint() {
+  uint64_t number = 0;
+  TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([this, &number]() -> absl::Status {
+    TINYOBS_RETURN_IF_ERROR(CheckWritable());
+    number = log_.number() + 1;
+    TINYOBS_RETURN_IF_ERROR(
+        Fail("beginning a head log segment", log_.Begin(number, /*abandon_old=*/false)));
+    head_.SetEpoch(static_cast<uint32_t>(number));
+    last_sync_ms_ = MonotonicMs();
+    return absl::OkStatus();
+  }));
+  MeasureHeadFolder();
+  const absl::Status status = Checkpoint(number);
+  MeasureHeadFolder();
+  return Fail("writing a checkpoint", status);
+}
+
+void DbImpl::MeasureHeadFolder() {
+  // The current segment grows; its size is counted apart, by the log.
+  const auto bytes = FolderBytes(file_system_, head_folder_);
+  const auto current = file_system_->FileSize(SegmentPath(head_folder_, log_.number()));
+  if (bytes.ok() && current.ok()) other_head_bytes_ = *bytes - std::min(*bytes, *current);
+}
+
+absl::Status DbImpl::Sync() {
+  TINYOBS_RETURN_IF_ERROR(CheckWritable());
+  return SyncLog();
+}
+
+absl::Status DbImpl::Flush() {
+  MutexLock turn(&upkeep_);
+  TINYOBS_RETURN_IF_ERROR(CheckWritable());
+  FreezeSlices(/*everything=*/true);
+  return RotateAndCheckpoint();
+}
+
+absl::Status DbImpl::Resume() {
+  MutexLock turn(&upkeep_);
+  TINYOBS_RETURN_IF_ERROR(CheckOpen());
+  TINYOBS_RETURN_IF_ERROR(store_->Resume());
+  {
+    MutexLock lock(&state_);
+    if (error_.ok()) return absl::OkStatus();
+  }
+  // The old segment may be dead, and may hold a commit that was refused. A new one is begun, and no
+  // commit goes into it before the checkpoint has replaced the old ones.
+  uint64_t number = 0;
+  TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([this, &number]() -> absl::Status {
+    number = log_.number() + 1;
+    TINYOBS_RETURN_IF_ERROR(log_.Begin(number, /*abandon_old=*/true));
+    head_.SetEpoch(static_cast<uint32_t>(number));
+    return absl::OkStatus();
+  }));
+  TINYOBS_RETURN_IF_ERROR(Checkpoint(number));
+  MeasureHeadFolder();
+  {
+    MutexLock lock(&state_);
+    error_ = absl::OkStatus();
+  }
+  Log(StrCat(path_, ": resumed, writes are accepted again"));
+  return absl::OkStatus();
+}
+
+absl::Status DbImpl::Close() {
+  StopThreads();
+  MutexLock turn(&upkeep_);
+  {
+    MutexLock lock(&state_);
+    if (closed_) return absl::OkStatus();
+    closed_ = true;
+  }
+  // From the front of the queue: commits that were admitted are done, later ones are refused.
+  absl::Status status = queue_.RunAlone([this]() ABSL_NO_THREAD_SAFETY_ANALYSIS -> absl::Status {
+    if (checkpointed_ && log_.records() == 0) return absl::OkStatus();
+    return Checkpoint(log_.number() + 1);
+  });
+  if (!status.ok()) {
+    // The log still has everything, when it can be made durable.
+    Log(StrCat(path_, ": no checkpoint at close: ", status.ToString()));
+    status = queue_.RunAlone([this] { return log_.Sync(); });
+  }
+  const absl::Status store_status = store_->Close();
+  return status.ok() ? store_status : status;
+}
+
+DbImpl::~DbImpl() { StopThreads(); }
+
+absl::StatusOr<bool> DbImpl::UpkeepRound() {
+  if (const int64_t now_ms = MonotonicMs(); now_ms - last_freeze_ms_ >= kFreezePeriodMs) {
+    last_freeze_ms_ = now_ms;
+    FreezeSlices(/*everything=*/false);
+  }
+  bool more = true;
+  for (int step = 0; more && step < kStepsPerRound; ++step) {
+    auto stepped = sealer_->Step();
+    if (!stepped.ok()) return Fail("sealing chunks", stepped.status());
+    more = *stepped;
+  }
+  if (log_.segment_bytes() >= options_.head_segment_bytes) {
+    MutexLock turn(&upkeep_);
+    TINYOBS_RETURN_IF_ERROR(RotateAndCheckpoint());
+  }
+  return more;
+}
+
+absl::StatusOr<bool> DbImpl::RunBackgroundWork() {
+  if (options_.background_threads) return false;
+  TINYOBS_RETURN_IF_ERROR(CheckWritable());
+  if (options_.sync_policy == SyncPolicy::kInterval &&
+      MonotonicMs() - last_sync_ms_ >= options_.sync_interval_ms) {
+    TINYOBS_RETURN_IF_ERROR(SyncLog());
+  }
+  TINYOBS_ASSIGN_OR_RETURN(const bool more, UpkeepRound());
+  TINYOBS_ASSIGN_OR_RETURN(const bool store_more, store_->RunBackgroundWork());
+  return more || store_more;
+}
+
+void DbImpl::StartThreads() {
+  if (!options_.background_threads) return;
+  upkeep_thread_ = std::thread([this] { UpkeepLoop(); });
+  if (options_.sync_policy == SyncPolicy::kInterval) {
+    sync_thread_ = std::thread([this] { SyncLoop(); });
+  }
+}
+
+void DbImpl::StopThreads() {
+  {
+    MutexLock lock(&wake_mutex_);
+    stop_ = true;
+    wake_upkeep_.Notify();
+    wake_sync_.Notify();
+  }
+  if (upkeep_thread_.joinable()) upkeep_thread_.join();
+  if (sync_thread_.joinable()) sync_thread_.join();
+}
+
+void DbImpl::WakeUpkeep() {
+  MutexLock lock(&wake_mutex_);
+  if (work_waits_) return;
+  work_waits_ = true;
+  wake_upkeep_.Notify();
+}
+
+bool DbImpl::Stopping() {
+  MutexLock lock(&wake_mutex_);
+  return stop_;
+}
+
+void DbImpl::UpkeepLoop() {
+  bool more = false;
+  while (!Stopping()) {
+    if (!more) {
+      MutexLock lock(&wake_mutex_);
+      if (!stop_ && !work_waits_) wake_upkeep_.WaitFor(&wake_mutex_, kUpkeepPeriodMs);
+      if (stop_) return;
+      work_waits_ = false;
+    }
+    more = false;
+    // After an error only Resume() helps; it is visible in Stats(), and trying again would hide it.
+    if (!CheckWritable().ok()) continue;
+    const auto round = UpkeepRound();
+    more = round.ok() && *round;
+  }
+}
+
+void DbImpl::SyncLoop() {
+  while (!Stopping()) {
+    {
+      MutexLock lock(&wake_mutex_);
+      if (!stop_) wake_sync_.WaitFor(&wake_mutex_, options_.sync_interval_ms);
+      if (stop_) return;
+    }
+    if (log_.dirty()) SyncLog().IgnoreError();  // Fail has latched the error
+  }
+}
+
+}  // namespace tinyobs::tsdb

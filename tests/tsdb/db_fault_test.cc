@@ -1,0 +1,179 @@
+// Disks that fail and come back: the database turns read-only, says so, loses nothing that it
+// acknowledged, and Resume() makes it write again.
+#include "tests/tsdb/db_testing.h"
+
+namespace tinyobs::tsdb {
+namespace {
+
+using testing::Fault;
+using testing::Keep;
+using testing::Operation;
+
+Labels Cpu(int i) { return Labels::Of("cpu", {{"host", std::to_string(i)}}); }
+
+class DbFaultTest : public DbTest {
+ protected:
+  DbFaultTest() {
+    options_.chunk_samples = 4;
+    options_.sync_policy = SyncPolicy::kAlways;
+  }
+
+  void PutSome(int from, int to) {
+    for (int i = from; i < to; ++i) ASSERT_OK(Put(Cpu(i % 3), kStartMs + i * 1000, i));
+  }
+  void ExpectReadOnly() {
+    EXPECT_NE(db_->Stats().background_error, "");
+    EXPECT_CODE(Put(Cpu(0), kStartMs, 1), absl::StatusCode::kFailedPrecondition);
+    EXPECT_CODE(db_->Flush(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_EQ(Everything(*db_), model_);
+  }
+};
+
+TEST_F(DbFaultTest, AFailedLogWriteMakesReadOnlyUntilResume) {
+  for (const bool torn : {false, true}) {
+    for (const Operation operation : {Operation::kAppend, Operation::kSync}) {
+      SCOPED_TRACE(StrCat("operation ", static_cast<int>(operation), torn ? " torn" : ""));
+      Reopen();
+      PutSome(0, 10);
+      disk_.AddFault({.operation = operation, .path_contains = "/head/", .torn = torn});
+      EXPECT_FALSE(Put(Cpu(77), kStartMs, 1).ok());
+      ExpectReadOnly();
+      ASSERT_OK(db_->Resume());
+      EXPECT_EQ(db_->Stats().background_error, "");
+      EXPECT_EQ(db_->Stats().series, model_.size());  // the refused series does not exist
+      PutSome(10, 20);
+      EXPECT_EQ(Everything(*db_), model_);
+      Kill();
+      disk_.Crash({.keep_bytes = Keep::kNothing, .keep_names = Keep::kNothing});
+      Open();
+      EXPECT_EQ(Everything(*db_), model_);  // the refused batch did not come back
+    }
+  }
+}
+
+TEST_F(DbFaultTest, ResumeFailsAsLongAsTheDiskDoes) {
+  Open();
+  PutSome(0, 10);
+  disk_.AddFault({.operation = Operation::kSync, .path_contains = "/head/", .count = 1000});
+  EXPECT_FALSE(Put(Cpu(0), kStartMs, 1).ok());
+  EXPECT_FALSE(db_->Resume().ok());
+  ExpectReadOnly();
+  disk_.ClearFaults();
+  ASSERT_OK(db_->Resume());
+  PutSome(10, 20);
+  Reopen();
+  EXPECT_EQ(Everything(*db_), model_);
+}
+
+TEST_F(DbFaultTest, AFullDiskRefusesWritesAndHealsWhenThereIsRoom) {
+  Open();
+  disk_.SetCapacityBytes(disk_.UsedBytes() + 3000);
+  absl::Status status;
+  for (int i = 0; i < 1000 && status.ok(); ++i) status = Put(Cpu(i % 3), kStartMs + i * 1000, i);
+  EXPECT_CODE(status, absl::StatusCode::kResourceExhausted);
+  ExpectReadOnly();
+  EXPECT_FALSE(db_->Resume().ok());
+  disk_.SetCapacityBytes(testing::MemoryFileSystem::kUnlimited);
+  ASSERT_OK(db_->Resume());
+  PutSome(1000, 1010);
+  EXPECT_EQ(Everything(*db_), model_);
+  CloseAndReopen();
+  EXPECT_EQ(Everything(*db_), model_);
+}
+
+TEST_F(DbFaultTest, DyingInTheFailedStateLosesNothingAcknowledged) {
+  Open();
+  PutSome(0, 10);
+  disk_.AddFault({.operation = Operation::kAppend, .path_contains = "/head/", .torn = true});
+  EXPECT_FALSE(Put(Cpu(0), kStartMs, 1).ok());
+  Kill();
+  disk_.Crash({.keep_bytes = Keep::kAll, .keep_names = Keep::kAll});
+  Open();
+  EXPECT_EQ(Everything(*db_), model_);
+}
+
+TEST_F(DbFaultTest, ClosingInTheFailedStateKeepsWhatWasAcknowledged) {
+  Open();
+  PutSome(0, 10);
+  disk_.AddFault({.operation = Operation::kSync, .path_contains = "/head/"});
+  EXPECT_FALSE(Put(Cpu(0), kStartMs, 1).ok());
+  ASSERT_OK(db_->Close());
+  Reopen();
+  EXPECT_EQ(Everything(*db_), model_);
+}
+
+// Fails the nth operation of each kind, for every n, in a history that checkpoints.
+TEST_F(DbFaultTest, AnySingleFailureIsSurvived) {
+  for (const Operation operation :
+       {Operation::kCreate, Operation::kAppend, Operation::kSync, Operation::kDelete,
+        Operation::kRename, Operation::kSyncDirectory, Operation::kRead, Operation::kOpen}) {
+    for (uint64_t n = 0; n < 60; n += 1 + n / 10) {
+      SCOPED_TRACE(StrCat("operation ", static_cast<int>(operation), " number ", n));
+      model_.clear();
+      Kill();
+      for (const std::string& path : disk_.Files()) ASSERT_OK(disk_.DeleteFile(path));
+      disk_.DeleteDirectory("db/head").IgnoreError();
+      disk_.DeleteDirectory("db/lsm").IgnoreError();
+      Open();
+      PutSome(0, 10);
+      disk_.AddFault({.operation = operation, .skip = n});
+      for (int i = 10; i < 60; ++i) {
+        const absl::Status put = Put(Cpu(i % 3), kStartMs + (i * 1000) % 17'000, i);
+        if (!put.ok()) break;
+        if (i % 10 == 0 && !db_->Flush().ok()) break;
+      }
+      disk_.ClearFaults();
+      ASSERT_OK(db_->Resume());
+      ASSERT_EQ(Everything(*db_), model_);
+      PutSome(60, 70);
+      CloseAndReopen();
+      ASSERT_EQ(Everything(*db_), model_);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+TEST_F(DbFaultTest, ADamagedTableIsReportedByTheQueryNotSwallowed) {
+  Open();
+  PutSome(0, 30);
+  ASSERT_OK(db_->Flush());
+  ASSERT_OK(db_->Close());
+  db_.reset();
+  bool damaged = false;
+  for (const std::string& path : disk_.Files()) {
+    if (path.find("/lsm/") == std::string::npos) continue;
+    ASSERT_OK_AND_ASSIGN(const std::string good, disk_.Contents(path));
+    for (size_t i = 0; i < good.size(); i += 7) {
+      const auto disk = disk_.CloneAfterCrash({.keep_bytes = Keep::kAll, .keep_names = Keep::kAll});
+      std::string bad = good;
+      bad[i] = static_cast<char>(bad[i] ^ 0x04);
+      ASSERT_OK(disk->SetContents(path, bad));
+      Options options = options_;
+      options.file_system = disk.get();
+      const auto db = Db::Open("db", options);
+      if (!db.ok()) {
+        damaged = true;
+        continue;
+      }
+      ASSERT_OK_AND_ASSIGN(const auto set, (*db)->SelectAll({}));
+      Model found;
+      while (set->Next()) {
+        const Columns& columns = set->columns();
+        for (size_t s = 0; s < columns.size(); ++s) {
+          found[Text(set->labels())][columns.timestamps_ms[s]] =
+              std::bit_cast<uint64_t>(columns.values[s]);
+        }
+      }
+      if (set->status().ok()) {
+        ASSERT_EQ(found, model_) << path << " byte " << i;
+      } else {
+        damaged = true;
+        EXPECT_CODE(set->status(), absl::StatusCode::kDataLoss);
+      }
+    }
+  }
+  EXPECT_TRUE(damaged);
+}
+
+}  // namespace
+}  // namespace tinyobs::tsdb
