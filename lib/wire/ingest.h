@@ -40,9 +40,18 @@ inline constexpr size_t kMaxIngestLabels = 20;
 inline constexpr size_t kMaxIngestLabelNameBytes = 256;
 inline constexpr size_t kMaxIngestLabelValueBytes = 1024;
 
+// Starts every refusal that is about one sample; whoever has checks of its own per sample (a
+// database's limits) says it the same way.
+inline constexpr std::string_view kInvalidMetricPrefix = "invalid metric at index ";
+
 // InvalidArgument with the message the original's clients read: "invalid JSON: ...",
 // "too many metrics in request (max 1000)", "invalid metric at index I: <reason>". Checked in that
-// order.
+// order, each over the whole request, so the answer does not depend on where in the body the
+// mistake is. Time O(body); memory O(body), whatever the body says. Nesting deeper than 64 is
+// invalid JSON.
+//
+// Beyond the original's checks, because a label set cannot hold it: a label with an empty name, and
+// a label called __name__. A label with an empty value is left out: it is the same as no label.
 absl::StatusOr<std::vector<IngestSample>> DecodeIngest(std::string_view body, int64_t now_ms);
 
 // A body for `samples`. Values must be finite: JSON has no NaN; InvalidArgument names the first

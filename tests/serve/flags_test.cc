@@ -1,0 +1,111 @@
+// Goal: flags beat the environment, mistakes are explained. Method: argument lists against the
+// outcome.
+#include "tools/serve/flags.h"
+
+#include <map>
+#include <string>
+
+#include "gtest/gtest.h"
+
+namespace tinyobs::serve {
+namespace {
+
+absl::StatusOr<Flags> Parse(std::vector<std::string> arguments,
+                            std::map<std::string, std::string> environment = {}) {
+  return ParseFlags(arguments, [&](std::string_view name) -> std::optional<std::string> {
+    const auto found = environment.find(std::string(name));
+    if (found == environment.end()) return std::nullopt;
+    return found->second;
+  });
+}
+
+std::string Mistake(std::vector<std::string> arguments) {
+  const auto flags = Parse(std::move(arguments));
+  EXPECT_TRUE(absl::IsInvalidArgument(flags.status()));
+  return std::string(flags.status().message());
+}
+
+TEST(ParseFlags, DefaultsAreThoseOfTheOriginalOnLoopback) {
+  const auto flags = Parse({});
+  ASSERT_TRUE(flags.ok());
+  EXPECT_EQ(flags->listen_address, "127.0.0.1");
+  EXPECT_EQ(flags->listen_port, 8080);
+  EXPECT_EQ(flags->storage_path, "./data/tinyobs");
+  EXPECT_EQ(flags->sync_policy, SyncPolicy::kInterval);
+  EXPECT_TRUE(flags->host_metrics);
+  EXPECT_EQ(flags->max_series, 10'000u);
+  EXPECT_EQ(flags->max_storage_gb, 1u);
+  EXPECT_EQ(flags->max_memory_mb, 48u);
+  EXPECT_TRUE(flags->warnings.empty());
+}
+
+TEST(ParseFlags, ReadsFlagsInBothForms) {
+  const auto flags = Parse({"--web.listen-address=0.0.0.0:0", "--storage.path", "/x",
+                            "--storage.sync=always", "--no-host-metrics"});
+  ASSERT_TRUE(flags.ok()) << flags.status();
+  EXPECT_EQ(flags->listen_address, "0.0.0.0");
+  EXPECT_EQ(flags->listen_port, 0);
+  EXPECT_EQ(flags->storage_path, "/x");
+  EXPECT_EQ(flags->sync_policy, SyncPolicy::kAlways);
+  EXPECT_FALSE(flags->host_metrics);
+  EXPECT_EQ(Parse({"--web.listen-address=[::1]:9"})->listen_address, "::1");
+  EXPECT_EQ(Parse({"--web.listen-address=:9"})->listen_address, "127.0.0.1");
+  EXPECT_EQ(Parse({"--help"})->action, Flags::Action::kHelp);
+  EXPECT_EQ(Parse({"--version"})->action, Flags::Action::kVersion);
+}
+
+TEST(ParseFlags, EnvironmentIsReadAndFlagsBeatIt) {
+  const std::map<std::string, std::string> environment = {{"PORT", "9000"},
+                                                          {"TINYOBS_MAX_CARDINALITY", "5"},
+                                                          {"TINYOBS_MAX_STORAGE_GB", "7"},
+                                                          {"TINYOBS_MAX_MEMORY_MB", "64"}};
+  const auto flags = Parse({}, environment);
+  EXPECT_EQ(flags->listen_port, 9000);
+  EXPECT_EQ(flags->listen_address, "127.0.0.1");
+  EXPECT_EQ(flags->max_series, 5u);
+  EXPECT_EQ(flags->max_storage_gb, 7u);
+  EXPECT_EQ(flags->max_memory_mb, 64u);
+  EXPECT_EQ(Parse({"--web.listen-address=127.0.0.1:1"}, environment)->listen_port, 1);
+}
+
+TEST(ParseFlags, BadVariablesAreWarningsAndTheDefaultStays) {
+  for (const char* const value : {"many", "-1", "1.5", "99999", " 1", "1x"}) {
+    const auto flags = Parse({}, {{"PORT", value}});
+    ASSERT_TRUE(flags.ok());
+    EXPECT_EQ(flags->listen_port, 8080) << value;
+    ASSERT_EQ(flags->warnings.size(), 1u) << value;
+    EXPECT_NE(flags->warnings[0].find("PORT"), std::string::npos);
+  }
+  EXPECT_TRUE(Parse({}, {{"PORT", ""}})->warnings.empty());
+}
+
+TEST(ParseFlags, MistakesSuggestTheNearestFlag) {
+  EXPECT_EQ(Mistake({"--storage-path=/x"}),
+            "unknown flag --storage-path; did you mean --storage.path? See tinyobs-serve --help");
+  EXPECT_EQ(Mistake({"--web.listen-adress=:1"}),
+            "unknown flag --web.listen-adress; did you mean --web.listen-address? See "
+            "tinyobs-serve --help");
+  EXPECT_EQ(Mistake({"--web.listen-address=8080"}),
+            "--web.listen-address=8080 is not ADDRESS:PORT, as in 127.0.0.1:8080");
+  EXPECT_NE(Mistake({"--web.listen-address=:65536"}).find("ADDRESS:PORT"), std::string::npos);
+  EXPECT_NE(Mistake({"--storage.sync=sometimes"}).find("always, interval, none"),
+            std::string::npos);
+  EXPECT_NE(Mistake({"--storage.path"}).find("needs DIR"), std::string::npos);
+  EXPECT_NE(Mistake({"--storage.path="}).find("needs a folder"), std::string::npos);
+  EXPECT_NE(Mistake({"--no-host-metrics=1"}).find("takes no value"), std::string::npos);
+  EXPECT_NE(Mistake({"serve"}).find("unexpected argument"), std::string::npos);
+  EXPECT_NE(Mistake({"--" + std::string(5000, 'x')}).find("unknown flag"), std::string::npos);
+}
+
+TEST(HelpText, NamesEveryFlagAndVariable) {
+  const std::string help = HelpText();
+  for (const char* const name :
+       {"--web.listen-address", "--storage.path", "--storage.sync", "--no-host-metrics", "--help",
+        "--version", "PORT", "TINYOBS_MAX_CARDINALITY", "TINYOBS_MAX_STORAGE_GB",
+        "TINYOBS_MAX_MEMORY_MB"}) {
+    EXPECT_NE(help.find(name), std::string::npos) << name;
+  }
+}
+
+}  // namespace
+}  // namespace tinyobs::serve

@@ -1,0 +1,216 @@
+// One table of flags; parsing, help and suggestions read it.
+#include "tools/serve/flags.h"
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "lib/base/status_macros.h"
+#include "lib/base/strings.h"
+
+namespace tinyobs::serve {
+namespace {
+
+constexpr std::string_view kSeeHelp = ". See tinyobs-serve --help";
+
+std::optional<uint64_t> ParseInteger(std::string_view text, uint64_t most) {
+  uint64_t value = 0;
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (read.ec != std::errc() || read.ptr != text.data() + text.size() || value > most) {
+    return std::nullopt;
+  }
+  return value;
+}
+
+// "127.0.0.1:8080", "[::1]:8080", ":8080" (this machine only), "localhost:0".
+absl::Status SetListenAddress(std::string_view text, Flags* flags) {
+  const size_t colon = text.rfind(':');
+  const auto port =
+      colon == std::string_view::npos
+          ? std::nullopt
+          : ParseInteger(text.substr(colon + 1), std::numeric_limits<uint16_t>::max());
+  if (!port.has_value()) {
+    return absl::InvalidArgumentError(
+        StrCat("--web.listen-address=", text, " is not ADDRESS:PORT, as in 127.0.0.1:8080"));
+  }
+  std::string_view address = text.substr(0, colon);
+  if (address.starts_with('[') && address.ends_with(']')) {
+    address = address.substr(1, address.size() - 2);
+  }
+  flags->listen_address = address.empty() ? "127.0.0.1" : std::string(address);
+  flags->listen_port = static_cast<uint16_t>(*port);
+  return absl::OkStatus();
+}
+
+absl::Status SetSyncPolicy(std::string_view text, Flags* flags) {
+  if (text == "always") {
+    flags->sync_policy = SyncPolicy::kAlways;
+  } else if (text == "interval") {
+    flags->sync_policy = SyncPolicy::kInterval;
+  } else if (text == "none") {
+    flags->sync_policy = SyncPolicy::kNone;
+  } else {
+    return absl::InvalidArgumentError(
+        StrCat("--storage.sync=", text, " is not one of always, interval, none"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SetStoragePath(std::string_view text, Flags* flags) {
+  if (text.empty()) return absl::InvalidArgumentError("--storage.path needs a folder");
+  flags->storage_path = std::string(text);
+  return absl::OkStatus();
+}
+
+struct FlagRow {
+  std::string_view name;
+  std::string_view value;  // placeholder in the help; empty = the flag takes none
+  std::string_view help;
+  absl::Status (*set)(std::string_view value, Flags* flags);
+};
+
+constexpr FlagRow kFlags[] = {
+    {"--web.listen-address", "ADDRESS:PORT",
+     "where to listen (default 127.0.0.1:8080; port 0 = any free one)", SetListenAddress},
+    {"--storage.path", "DIR", "the database's folder, made when missing (default ./data/tinyobs)",
+     SetStoragePath},
+    {"--storage.sync", "WHEN",
+     "always: an answered write survives power loss; interval (default): it survives a crash of "
+     "the\n      process, power loss costs up to a second; none: as the operating system likes",
+     SetSyncPolicy},
+    {"--no-host-metrics", "", "do not watch this machine and this server",
+     [](std::string_view, Flags* flags) {
+       flags->host_metrics = false;
+       return absl::OkStatus();
+     }},
+    {"--help", "", "this text",
+     [](std::string_view, Flags* flags) {
+       flags->action = Flags::Action::kHelp;
+       return absl::OkStatus();
+     }},
+    {"--version", "", "the version",
+     [](std::string_view, Flags* flags) {
+       flags->action = Flags::Action::kVersion;
+       return absl::OkStatus();
+     }},
+};
+
+struct VariableRow {
+  std::string_view name;
+  std::string_view help;
+  uint64_t least;
+  uint64_t most;
+  void (*set)(uint64_t value, Flags* flags);
+};
+
+constexpr VariableRow kVariables[] = {
+    {"PORT", "port to listen on (default 8080)", 0, 65'535,
+     [](uint64_t value, Flags* flags) { flags->listen_port = static_cast<uint16_t>(value); }},
+    {"TINYOBS_MAX_CARDINALITY", "series that may exist (default 10000; 0 = no limit)", 0,
+     uint64_t{1} << 40, [](uint64_t value, Flags* flags) { flags->max_series = value; }},
+    {"TINYOBS_MAX_STORAGE_GB", "disk space of the database (default 1; 0 = no limit)", 0,
+     uint64_t{1} << 30, [](uint64_t value, Flags* flags) { flags->max_storage_gb = value; }},
+    {"TINYOBS_MAX_MEMORY_MB", "memory of the storage engine (default 48)", 4, uint64_t{1} << 20,
+     [](uint64_t value, Flags* flags) { flags->max_memory_mb = value; }},
+};
+
+// Edits (insert, delete, replace a character) from one text to the other.
+size_t EditDistance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i);
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, replaced}));
+    }
+  }
+  return row[b.size()];
+}
+
+absl::Status UnknownFlag(std::string_view name) {
+  // Long garbage is not a typing mistake, and the distance is quadratic.
+  if (name.size() > 100) return absl::InvalidArgumentError(StrCat("unknown flag", kSeeHelp));
+  const auto nearest = std::min_element(
+      std::begin(kFlags), std::end(kFlags), [name](const FlagRow& a, const FlagRow& b) {
+        return EditDistance(a.name, name) < EditDistance(b.name, name);
+      });
+  return absl::InvalidArgumentError(
+      StrCat("unknown flag ", name, "; did you mean ", nearest->name, "?", kSeeHelp.substr(1)));
+}
+
+void ReadEnvironment(const Environment& environment, Flags* flags) {
+  for (const VariableRow& variable : kVariables) {
+    const auto text = environment(variable.name);
+    if (!text.has_value() || text->empty()) continue;
+    const auto value = ParseInteger(*text, variable.most);
+    if (value.has_value() && *value >= variable.least) {
+      variable.set(*value, flags);
+    } else {
+      flags->warnings.push_back(StrCat("warning: ", variable.name, "=\"",
+                                       EscapeForMessage(*text, 40), "\" is not an integer from ",
+                                       variable.least, " to ", variable.most,
+                                       ", using the default"));
+    }
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<Flags> ParseFlags(std::span<const std::string> arguments,
+                                 const Environment& environment) {
+  Flags flags;
+  ReadEnvironment(environment, &flags);
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const std::string_view argument = arguments[i];
+    const size_t equals = argument.find('=');
+    const std::string_view name = argument.substr(0, equals);
+    const auto row = std::find_if(std::begin(kFlags), std::end(kFlags),
+                                  [name](const FlagRow& flag) { return flag.name == name; });
+    if (row == std::end(kFlags)) {
+      if (!argument.starts_with("-")) {
+        return absl::InvalidArgumentError(
+            StrCat("unexpected argument \"", EscapeForMessage(argument), "\"", kSeeHelp));
+      }
+      return UnknownFlag(name);
+    }
+    std::string_view value;
+    if (row->value.empty()) {
+      if (equals != std::string_view::npos) {
+        return absl::InvalidArgumentError(StrCat(name, " takes no value", kSeeHelp));
+      }
+    } else if (equals != std::string_view::npos) {
+      value = argument.substr(equals + 1);
+    } else if (i + 1 < arguments.size()) {
+      value = arguments[++i];
+    } else {
+      return absl::InvalidArgumentError(StrCat(name, " needs ", row->value, kSeeHelp));
+    }
+    TINYOBS_RETURN_IF_ERROR(row->set(value, &flags));
+  }
+  return flags;
+}
+
+std::string HelpText() {
+  std::string text =
+      "tinyobs-serve: stores metrics and shows them.\n\nUsage: tinyobs-serve [flags]\n\nFlags:\n";
+  for (const FlagRow& flag : kFlags) {
+    StrAppend(&text, "  ", flag.name, flag.value.empty() ? "" : "=", flag.value, "\n      ",
+              flag.help, "\n");
+  }
+  text.append("\nEnvironment (a flag beats it):\n");
+  for (const VariableRow& variable : kVariables) {
+    StrAppend(&text, "  ", variable.name, "\n      ", variable.help, "\n");
+  }
+  text.append(
+      "\nTry it:\n"
+      "  tinyobs-serve --storage.path=/tmp/tinyobs &\n"
+      "  curl -d '{\"metrics\":[{\"name\":\"up\",\"value\":1}]}' localhost:8080/v1/ingest\n"
+      "  curl 'localhost:8080/v1/query?metric=up'\n"
+      "and open http://localhost:8080/ in a browser.\n");
+  return text;
+}
+
+}  // namespace tinyobs::serve

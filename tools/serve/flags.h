@@ -1,0 +1,53 @@
+// The command line and the environment of tinyobs-serve.
+//
+// A flag beats the environment, the environment beats the default. A bad flag is a typing mistake
+// somebody is looking at: an error. A bad variable may have been set years ago by somebody else,
+// and the Go original starts anyway: logged, and the default is used.
+//
+// Thread-safety: pure functions.
+#ifndef TINYOBS_TOOLS_SERVE_FLAGS_H_
+#define TINYOBS_TOOLS_SERVE_FLAGS_H_
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "tinyobs/options.h"
+
+namespace tinyobs::serve {
+
+struct Flags {
+  enum class Action { kServe, kHelp, kVersion };
+  Action action = Action::kServe;
+
+  std::string listen_address = "127.0.0.1";
+  uint16_t listen_port = 8080;
+  std::string storage_path = "./data/tinyobs";
+  SyncPolicy sync_policy = SyncPolicy::kInterval;
+  bool host_metrics = true;
+
+  uint64_t max_series = 10'000;       // TINYOBS_MAX_CARDINALITY; 0 = no limit
+  uint64_t max_storage_gb = 1;        // TINYOBS_MAX_STORAGE_GB; 0 = no limit
+  uint64_t max_memory_mb = 48;        // TINYOBS_MAX_MEMORY_MB
+  std::vector<std::string> warnings;  // to be logged: variables that could not be read
+};
+
+// The value of an environment variable, nullopt when it is not set.
+using Environment = std::function<std::optional<std::string>(std::string_view name)>;
+
+// `arguments` without the program's name. A flag is --name=value or --name value. InvalidArgument:
+// what is wrong, which flag was probably meant, and where to read more.
+absl::StatusOr<Flags> ParseFlags(std::span<const std::string> arguments,
+                                 const Environment& environment);
+
+// What --help prints.
+std::string HelpText();
+
+}  // namespace tinyobs::serve
+
+#endif  // TINYOBS_TOOLS_SERVE_FLAGS_H_

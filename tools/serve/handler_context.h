@@ -1,0 +1,30 @@
+// What the handlers of one server share. Plain data, filled once at start.
+//
+// Thread-safety: immutable after start; what it points to is thread-safe.
+#ifndef TINYOBS_TOOLS_SERVE_HANDLER_CONTEXT_H_
+#define TINYOBS_TOOLS_SERVE_HANDLER_CONTEXT_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "tinyobs/clock.h"
+#include "tinyobs/db.h"
+
+namespace tinyobs::serve {
+
+struct HandlerContext {
+  Db* db = nullptr;        // not owned
+  Clock* clock = nullptr;  // not owned
+  int64_t start_ms = 0;    // when the server started
+
+  uint64_t max_storage_bytes = 0;  // the database's limit, for answers; 0 = none
+
+  // A query beyond one of these is refused with a message that names it.
+  uint64_t max_query_samples = 5'000'000;
+  size_t max_answer_bytes = 128 << 20;
+  int64_t query_deadline_ms = 10'000;
+};
+
+}  // namespace tinyobs::serve
+
+#endif  // TINYOBS_TOOLS_SERVE_HANDLER_CONTEXT_H_

@@ -1,0 +1,41 @@
+// Router: method and path -> handler, and what is the same for every route.
+//
+// In order: the Host check; then the path. A path nobody has added, or a method it does not have,
+// is 404 with Go's text. HEAD is answered as GET (the server leaves the body out). OPTIONS of a
+// path that exists is 204. POST from a foreign page is 403. Every answer of a route carries the
+// CORS headers of tools/serve/access.h.
+//
+// Thread-safety: Add before the first Handle; Handle is thread-safe.
+#ifndef TINYOBS_TOOLS_SERVE_ROUTES_H_
+#define TINYOBS_TOOLS_SERVE_ROUTES_H_
+
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "tools/serve/access.h"
+#include "tools/serve/http_message.h"
+
+namespace tinyobs::serve {
+
+class Router {
+ public:
+  explicit Router(AccessPolicy policy) : policy_(std::move(policy)) {}
+
+  // REQUIRES: method is GET or POST; the pair is new.
+  void Add(std::string_view method, std::string_view path, Handler handler);
+  // For GET of every path that was not added.
+  void SetFallback(Handler handler) { fallback_ = std::move(handler); }
+
+  HttpResponse Handle(const HttpRequest& request) const;
+
+ private:
+  const AccessPolicy policy_;
+  // path -> method -> handler
+  std::map<std::string, std::map<std::string, Handler, std::less<>>, std::less<>> routes_;
+  Handler fallback_;
+};
+
+}  // namespace tinyobs::serve
+
+#endif  // TINYOBS_TOOLS_SERVE_ROUTES_H_
