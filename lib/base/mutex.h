@@ -41,13 +41,21 @@ class ABSL_SCOPED_LOCKABLE MutexLock {
   Mutex* const mutex_;
 };
 
+// Clang takes a scope that releases a lock, and gives it back at its end, only with this spelling,
+// which Abseil has no macro for.
+#if defined(__clang__)
+#define TINYOBS_INTERNAL_RELEASE(...) __attribute__((release_capability(__VA_ARGS__)))
+#else
+#define TINYOBS_INTERNAL_RELEASE(...)
+#endif
+
 // Releases a held lock for a scope and takes it again at its end.
 class ABSL_SCOPED_LOCKABLE MutexUnlock {
  public:
-  explicit MutexUnlock(Mutex* mutex) ABSL_UNLOCK_FUNCTION(mutex) : mutex_(mutex) {
+  explicit MutexUnlock(Mutex* mutex) TINYOBS_INTERNAL_RELEASE(mutex) : mutex_(mutex) {
     mutex_->Unlock();
   }
-  ~MutexUnlock() ABSL_EXCLUSIVE_LOCK_FUNCTION() { mutex_->Lock(); }
+  ~MutexUnlock() TINYOBS_INTERNAL_RELEASE() { mutex_->Lock(); }
   MutexUnlock(const MutexUnlock&) = delete;
   MutexUnlock& operator=(const MutexUnlock&) = delete;
 

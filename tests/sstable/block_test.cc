@@ -198,6 +198,25 @@ TEST(Block, AKeyShorterThanItsTrailerIsDataLoss) {
   EXPECT_CODE(iterator.status(), absl::StatusCode::kDataLoss);
 }
 
+TEST(Block, ABackwardStepFromARestartPointThatIsNoEntryIsDataLoss) {
+  // The second restart point is inside the first value, which looks like an entry that reaches into
+  // the second one.
+  std::string payload("\x00\x01\x03k\x00\x00\x05", 7);
+  payload += std::string("\x00\x01\x05lvalue", 9);
+  for (const uint32_t word : {0, 4, 2}) PutFixed32(&payload, word);
+  const auto block = BlockOf(payload);
+  ASSERT_OK(block);
+  BlockIterator iterator;
+  iterator.Reset(block->get(), 0);
+  iterator.SeekToFirst();
+  iterator.Next();
+  ASSERT_TRUE(iterator.Valid());
+  ASSERT_EQ(iterator.key(), "l");
+  iterator.Prev();
+  EXPECT_FALSE(iterator.Valid());
+  EXPECT_CODE(iterator.status(), absl::StatusCode::kDataLoss);
+}
+
 TEST(Block, ABackwardStepRemembersNoMoreThanOneLegalInterval) {
   // One restart point for more entries than a writer may put behind it.
   BlockBuilder builder(1 << 20);

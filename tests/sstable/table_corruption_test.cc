@@ -165,6 +165,36 @@ TEST(TableCorruption, AnErrorEndsTheIterationAndASeekElsewhereGoesOn) {
   EXPECT_OK(iterator->status());
 }
 
+TEST(TableCorruption, ADamagedEntryUnderARightChecksumDoesNotLoseTheRestOfItsBlockSilently) {
+  Entries entries;
+  for (char c = 'a'; c <= 'z'; ++c) entries[Key(std::string(1, c))] = std::string(100, c);
+  const TableOptions options = {.block_bytes = 512, .compression = Compression::kNone};
+  std::string bytes = BuildTable(options, entries);
+  // Entries have 3 lengths, 9 bytes of key, 100 of value; the second one claims a longer value.
+  const size_t entry_bytes = 3 + 9 + 100;
+  ASSERT_EQ(bytes[entry_bytes + 2], 100);
+  bytes[entry_bytes + 2] = 127;
+  ASSERT_OK_AND_ASSIGN(const auto sound, OpenTable(BuildTable(options, entries)));
+  BlockIterator index;
+  index.Reset(&sound->index(), 8);
+  index.SeekToFirst();
+  const BlockHandle first = sound->HandleOf(index.value()).value();
+  StoreFixed64(bytes.data() + first.size + 1,
+               PlacedChecksum(std::string_view(bytes).substr(0, first.size + 1), 0));
+
+  ASSERT_OK_AND_ASSIGN(const auto table, OpenTable(bytes));
+  const auto iterator = table->NewIterator({});
+  size_t read = 0;
+  for (iterator->SeekToFirst(); iterator->Valid(); iterator->Next()) ++read;
+  EXPECT_CODE(iterator->status(), kDataLoss);
+  EXPECT_LT(read, 5u);
+  read = 0;
+  for (iterator->SeekToLast(); iterator->Valid(); iterator->Prev()) ++read;
+  EXPECT_CODE(iterator->status(), kDataLoss);
+  EXPECT_LT(read, entries.size());
+  EXPECT_CODE(table->Verify(), kDataLoss);
+}
+
 TEST(TableCorruption, AReadErrorIsPassedOnAsItCame) {
   testing::MemoryFileSystem fs;
   ASSERT_OK(fs.CreateDirectories("/d"));
