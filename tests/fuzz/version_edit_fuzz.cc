@@ -18,8 +18,8 @@ void CheckVersion(const Version& version) {
   for (int level = 1; level < kLevels; ++level) {
     const TableList& tables = version.level(level);
     for (size_t i = 1; i < tables.size(); ++i) {
-      TINYOBS_CHECK(CompareUserKeys(tables[i - 1]->largest_user_key(),
-                                    tables[i]->smallest_user_key()) < 0);
+      TINYOBS_CHECK(
+          CompareUserKeys(tables[i - 1]->largest_user_key(), tables[i]->smallest_user_key()) < 0);
     }
   }
   TINYOBS_CHECK(static_cast<size_t>(version.l0_depth()) <= version.level(0).size());
@@ -30,9 +30,7 @@ void TryBatch(std::string_view bytes) {
   if (!DecodeBatchRecord(bytes, &record).ok()) return;
   TINYOBS_CHECK(record.entries.size() <= bytes.size() && record.count > 0);
   struct Counter final : WriteBatch::Handler {
-    void Put(std::string_view key, std::string_view value) override {
-      batch.Put(key, value);
-    }
+    void Put(std::string_view key, std::string_view value) override { batch.Put(key, value); }
     void Delete(std::string_view key) override { batch.Delete(key); }
     WriteBatch batch;
   } counter;

@@ -114,6 +114,19 @@ TEST_F(ChunkStoreTest, MergingTakesTheWholeOverlappingGroup) {
   EXPECT_EQ(chunks_->Totals().samples, 4u);
 }
 
+// The group may grow to the left, to chunks that were looked at already: the last chunk overlaps B
+// but not A, and A is newer than B where those two overlap.
+TEST_F(ChunkStoreTest, MergingGrowsTheGroupToEarlierChunksToo) {
+  Write({{40, 1}, {50, 1}, {100, 1}}, false);  // B
+  Write({{0, 2}, {50, 2}}, true);              // A
+  for (int i = 0; i < 7; ++i) Write({{80 + i, 3}, {100 + i, 3}}, true);
+  ASSERT_EQ(chunks_->Totals().chunks, 9u);
+  Write({{95, 4}, {99, 4}}, true);
+  EXPECT_EQ(chunks_->Totals().chunks, 1u);
+  EXPECT_EQ(Read(), expected_);
+  EXPECT_EQ(Read().at(50), 2);
+}
+
 TEST_F(ChunkStoreTest, OverlapIsBounded) {
   for (int i = 0; i < 100; ++i) Write({{100 - i, i}, {500 + i, i}}, true);
   EXPECT_EQ(Read(), expected_);
