@@ -1,3 +1,4 @@
+// The `tinyobs` program: hands its arguments to RunCli (cli.h), which tests call without a process.
 #include <cstdio>
 #include <string>
 #include <vector>

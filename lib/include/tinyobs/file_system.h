@@ -81,8 +81,8 @@ class FileSystem {
   virtual absl::Status RenameFile(const std::string& from, const std::string& to) = 0;
   // A second name for the same file (hard link); AlreadyExists when `to` is taken.
   virtual absl::Status LinkFile(const std::string& from, const std::string& to) = 0;
-  // With its parents; OK when it is there already. The exception to rule 3: the names it creates are
-  // durable when it returns OK, because only it knows how many levels were missing.
+  // With its parents; OK when it is there already. The exception to rule 3: the names it creates
+  // are durable when it returns OK, because only it knows how many levels were missing.
   virtual absl::Status CreateDirectories(const std::string& path) = 0;
   // Only when it is empty; FailedPrecondition otherwise.
   virtual absl::Status DeleteDirectory(const std::string& path) = 0;
