@@ -91,8 +91,8 @@ class OutputCutter {
   bool CutBefore(std::string_view user_key, const OutputWriter& output) {
     const bool partition = PartitionChanges(user_key);
     const bool overlap = OverlapsTooMuch(user_key, output.open());
-    const bool full = options_.table_bytes > 0 && output.open() &&
-                      output.FileSizeBytes() >= options_.table_bytes;
+    const bool full =
+        options_.table_bytes > 0 && output.open() && output.FileSizeBytes() >= options_.table_bytes;
     if (partition || overlap || full) overlapped_bytes_ = 0;
     return partition || overlap || full;
   }
@@ -110,7 +110,8 @@ class OutputCutter {
   bool OverlapsTooMuch(std::string_view user_key, bool open) {
     if (options_.grandparent_bytes_max == 0) return false;
     const TableList& tables = options_.grandparents;
-    for (; next_ < tables.size() && CompareUserKeys(user_key, tables[next_]->largest_user_key()) > 0;
+    for (;
+         next_ < tables.size() && CompareUserKeys(user_key, tables[next_]->largest_user_key()) > 0;
          ++next_) {
       if (open) overlapped_bytes_ += tables[next_]->meta.file_bytes;
     }

@@ -44,8 +44,8 @@ struct CompactionJobOptions {
   // Ascending: the sequences that snapshots read at. Readers without a snapshot see everything the
   // inputs hold.
   std::vector<uint64_t> snapshots;
-  // Outputs go to `output_level` of `version`: what lies deeper decides whether tombstones are still
-  // needed. Null: tombstones stay.
+  // Outputs go to `output_level` of `version`: what lies deeper decides whether tombstones are
+  // still needed. Null: tombstones stay.
   std::shared_ptr<const Version> version;
   int output_level = 0;
   // In key order: an output overlaps at most so many bytes of them. 0 = no limit.

@@ -8,8 +8,8 @@ namespace {
 
 // For L0Load.
 constexpr int kL0CountPerDepth = 4;
-// Inputs may grow to this many tables' worth for a merge that takes more in without dragging in more
-// of the next level.
+// Inputs may grow to this many tables' worth for a merge that takes more in without dragging in
+// more of the next level.
 constexpr uint64_t kGrowToTables = 16;
 
 using Busy = absl::flat_hash_set<uint64_t>;
@@ -159,8 +159,8 @@ std::array<double, kLevels> LevelScores(const Version& version, const PickerOpti
   return scores;
 }
 
-std::optional<CompactionChoice> PickCompaction(const Version& version,
-                                               const PickerOptions& options, const Busy& busy) {
+std::optional<CompactionChoice> PickCompaction(const Version& version, const PickerOptions& options,
+                                               const Busy& busy) {
   const std::array<double, kLevels> scores = LevelScores(version, options);
   std::array<int, kLevels> order;
   for (int level = 0; level < kLevels; ++level) order[static_cast<size_t>(level)] = level;
@@ -169,9 +169,8 @@ std::optional<CompactionChoice> PickCompaction(const Version& version,
   });
   for (const int level : order) {
     if (scores[static_cast<size_t>(level)] < 1) break;
-    std::optional<CompactionChoice> choice = level == 0
-                                                 ? PickL0(version, options, busy)
-                                                 : PickLevel(version, options, level, busy);
+    std::optional<CompactionChoice> choice =
+        level == 0 ? PickL0(version, options, busy) : PickLevel(version, options, level, busy);
     if (choice.has_value()) return choice;
   }
   return std::nullopt;
@@ -179,8 +178,7 @@ std::optional<CompactionChoice> PickCompaction(const Version& version,
 
 std::optional<CompactionChoice> PickRange(const Version& version, const PickerOptions& options,
                                           int level, const KeyRange& range) {
-  TableList inputs =
-      level == 0 ? L0Closure(version, range) : version.Overlapping(level, range);
+  TableList inputs = level == 0 ? L0Closure(version, range) : version.Overlapping(level, range);
   if (inputs.empty()) return std::nullopt;
   return Complete(version, options, level, std::move(inputs));
 }

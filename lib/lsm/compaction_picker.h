@@ -1,9 +1,9 @@
 // What to compact next: pure functions, a Version in and a choice out. The store does the I/O.
 //
-// Leveled: L0 is due when too many of its tables lie over one key, a deeper level when it holds more
-// bytes than its target. Of a level that is due, the table goes down that drags along the fewest
-// bytes of the next level per byte of its own, which keeps write amplification low without any state
-// between picks.
+// Leveled: L0 is due when too many of its tables lie over one key, a deeper level when it holds
+// more bytes than its target. Of a level that is due, the table goes down that drags along the
+// fewest bytes of the next level per byte of its own, which keeps write amplification low without
+// any state between picks.
 //
 // Thread-safety: pure functions.
 #ifndef TINYOBS_LIB_LSM_COMPACTION_PICKER_H_
@@ -27,7 +27,7 @@ struct PickerOptions {
 };
 
 struct CompactionChoice {
-  int level = 0;  // outputs go to level + 1
+  int level = 0;           // outputs go to level + 1
   TableList inputs;        // of `level`
   TableList next_inputs;   // of level + 1, all that overlap `inputs`
   TableList grandparents;  // of level + 2, all that overlap either: where to cut outputs
@@ -38,17 +38,16 @@ struct CompactionChoice {
   uint64_t InputBytes() const;
 };
 
-// How much L0 weighs on reads, in tables: the most that lie over one key, or a quarter of all if that
-// is more (tables side by side, of other partitions say, cost little, but their number is bounded
-// too). Compared with l0_compaction_trigger and l0_stall_trigger.
+// How much L0 weighs on reads, in tables: the most that lie over one key, or a quarter of all if
+// that is more (tables side by side, of other partitions say, cost little, but their number is
+// bounded too). Compared with l0_compaction_trigger and l0_stall_trigger.
 double L0Load(const Version& version);
 
 // How full each level is, 1 = due. The last level is never due.
 std::array<double, kLevels> LevelScores(const Version& version, const PickerOptions& options);
 
 // nullopt: nothing is due, or what is due touches a table in `busy` (by number).
-std::optional<CompactionChoice> PickCompaction(const Version& version,
-                                               const PickerOptions& options,
+std::optional<CompactionChoice> PickCompaction(const Version& version, const PickerOptions& options,
                                                const absl::flat_hash_set<uint64_t>& busy);
 
 // For CompactRange: everything of `level` that overlaps `range`, and what must go with it. nullopt:

@@ -1,8 +1,8 @@
 // LevelIterator: one cursor over tables that lie side by side in key order.
 //
 // Opens a table only when the cursor comes to it, so an iterator over a level of a thousand tables
-// costs nothing until it is moved, and a scan holds one table open at a time. A single table (of L0)
-// is the same with a list of one.
+// costs nothing until it is moved, and a scan holds one table open at a time. A single table (of
+// L0) is the same with a list of one.
 //
 // Thread-safety: one thread.
 #ifndef TINYOBS_LIB_LSM_LEVEL_ITERATOR_H_
@@ -45,9 +45,9 @@ class LevelIterator final : public Iterator {
   const TableList tables_;
   const sstable::TableReadOptions options_;
   absl::Status status_;
-  size_t index_ = 0;                                     // of current_'s table
-  std::shared_ptr<const sstable::TableReader> reader_;   // pins what current_ reads
-  std::unique_ptr<Iterator> current_;                    // null = outside of all tables
+  size_t index_ = 0;                                    // of current_'s table
+  std::shared_ptr<const sstable::TableReader> reader_;  // pins what current_ reads
+  std::unique_ptr<Iterator> current_;                   // null = outside of all tables
 };
 
 }  // namespace tinyobs::lsm

@@ -18,11 +18,11 @@ constexpr uint64_t kCurrentBytesMax = 64;
 
 absl::StatusOr<uint64_t> ReadCurrent(FileSystem* file_system, const std::string& folder) {
   const std::string path = CurrentFileName(folder);
-  TINYOBS_ASSIGN_OR_RETURN(std::string content,
-                           ReadWholeFile(file_system, path, kCurrentBytesMax));
+  TINYOBS_ASSIGN_OR_RETURN(std::string content, ReadWholeFile(file_system, path, kCurrentBytesMax));
   const ParsedFileName parsed =
-      content.ends_with('\n') ? ParseFileName(std::string_view(content).substr(0, content.size() - 1))
-                              : ParsedFileName();
+      content.ends_with('\n')
+          ? ParseFileName(std::string_view(content).substr(0, content.size() - 1))
+          : ParsedFileName();
   if (parsed.type != FileType::kManifest) {
     return absl::DataLossError(StrCat(path, ": offset 0: expected the name of a manifest, found \"",
                                       EscapeForMessage(content), "\""));
@@ -30,11 +30,9 @@ absl::StatusOr<uint64_t> ReadCurrent(FileSystem* file_system, const std::string&
   return parsed.number;
 }
 
-absl::Status ApplyRecord(std::string_view record, const std::shared_ptr<TableRegistry>& registry,
-                         ManifestState* state) {
+absl::Status ApplyRecord(std::string_view record, VersionBuilder* builder, ManifestState* state) {
   TINYOBS_ASSIGN_OR_RETURN(const VersionEdit edit, VersionEdit::Decode(record));
-  TINYOBS_ASSIGN_OR_RETURN(state->version,
-                           Version::Apply(*state->version, edit, registry, nullptr));
+  TINYOBS_RETURN_IF_ERROR(builder->Apply(edit));
   state->log_number = edit.log_number.value_or(state->log_number);
   state->next_file_number = edit.next_file_number.value_or(state->next_file_number);
   state->last_sequence = edit.last_sequence.value_or(state->last_sequence);
@@ -62,9 +60,8 @@ absl::StatusOr<std::unique_ptr<ManifestWriter>> ManifestWriter::Create(FileSyste
 absl::Status ManifestWriter::Append(const VersionEdit& edit) {
   const std::string record = edit.Encode();
   if (record.size() > kMaxRecordBytes) {
-    return absl::ResourceExhaustedError(
-        StrCat(log_->path(), ": a version edit of ", record.size(), " bytes; the limit is ",
-               kMaxRecordBytes));
+    return absl::ResourceExhaustedError(StrCat(log_->path(), ": a version edit of ", record.size(),
+                                               " bytes; the limit is ", kMaxRecordBytes));
   }
   log_->Add(record);
   return log_->Sync();
@@ -87,12 +84,12 @@ absl::StatusOr<ManifestState> ReadManifest(FileSystem* file_system, const std::s
   TINYOBS_ASSIGN_OR_RETURN(
       const std::unique_ptr<WalReader> reader,
       WalReader::Open(file->get(), path, kWalKindManifest, state.manifest_number));
-  state.version = std::make_shared<const Version>();
+  VersionBuilder builder(Version(), registry);
   std::string_view record;
   while (true) {
     TINYOBS_ASSIGN_OR_RETURN(const bool more, reader->Next(&record));
     if (!more) break;
-    const absl::Status applied = ApplyRecord(record, registry, &state);
+    const absl::Status applied = ApplyRecord(record, &builder, &state);
     if (!applied.ok()) {
       return absl::DataLossError(
           StrCat(path, ": offset ", reader->record_offset(), ": ", FromAbsl(applied.message())));
@@ -103,6 +100,11 @@ absl::StatusOr<ManifestState> ReadManifest(FileSystem* file_system, const std::s
                                       reader->file_bytes(), " bytes without a whole record"));
   }
   state.torn_bytes = reader->torn_bytes();
+  absl::StatusOr<std::shared_ptr<const Version>> version = builder.Build(nullptr);
+  if (!version.ok()) {
+    return absl::DataLossError(StrCat(path, ": ", FromAbsl(version.status().message())));
+  }
+  state.version = *std::move(version);
   return state;
 }
 

@@ -34,9 +34,9 @@ struct ManifestState {
 
 class ManifestWriter {
  public:
-  // Writes manifest `number` with `state` as its first record and makes it the current one, durably.
-  // On an error the old one may or may not be current still: the caller must keep the files of both
-  // states and create another manifest before it goes on.
+  // Writes manifest `number` with `state` as its first record and makes it the current one,
+  // durably. On an error the old one may or may not be current still: the caller must keep the
+  // files of both states and create another manifest before it goes on.
   static absl::StatusOr<std::unique_ptr<ManifestWriter>> Create(FileSystem* file_system,
                                                                 const std::string& folder,
                                                                 uint64_t number,

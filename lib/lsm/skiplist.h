@@ -6,9 +6,9 @@
 //
 // IMPLEMENTATION. A node is one piece of arena memory: the links of its upper levels, its link of
 // level 0, then the entry's bytes, so that a step of a search touches one or two cache lines and no
-// key pointer is followed. Insert remembers where the last entry went (the "finger") and tries there
-// first: keys that come nearly in order, which is how time series come, cost a few comparisons
-// instead of a search from the top.
+// key pointer is followed. Insert remembers where the last entry went (the "finger") and tries
+// there first: keys that come nearly in order, which is how time series come, cost a few
+// comparisons instead of a search from the top.
 //
 // Invariants:
 //  1. Links of a node are set before the node is reachable (release store into the predecessor).
@@ -56,7 +56,9 @@ class SkipList {
       return reinterpret_cast<const AtomicLink*>(reinterpret_cast<const char*>(this) -
                                                  sizeof(AtomicLink) * static_cast<size_t>(level));
     }
-    AtomicLink* Link(int level) { return const_cast<AtomicLink*>(std::as_const(*this).Link(level)); }
+    AtomicLink* Link(int level) {
+      return const_cast<AtomicLink*>(std::as_const(*this).Link(level));
+    }
     void SetNext(int level, Node* node) { Link(level)->store(node, std::memory_order_release); }
     void InitNext(int level, Node* node) { Link(level)->store(node, std::memory_order_relaxed); }
 
@@ -143,7 +145,8 @@ class SkipList {
     random_ ^= random_ >> 7;
     random_ ^= random_ << 17;
     int height = 1;
-    for (uint64_t bits = random_ >> 20; height < kMaxHeight && (bits & 3) == 0; bits >>= 2) ++height;
+    for (uint64_t bits = random_ >> 20; height < kMaxHeight && (bits & 3) == 0; bits >>= 2)
+      ++height;
     return height;
   }
 

@@ -62,8 +62,8 @@ struct StoreOptions {
   int block_restart_interval = 16;
   int filter_bits_per_key = 10;    // 0 = no filter
   uint64_t table_bytes = 8 << 20;  // target size of a compaction's output
-  // Tables of L0 over one key that start a compaction, and at which writes wait. Tables that lie side
-  // by side (of different partitions) count a quarter.
+  // Tables of L0 over one key that start a compaction, and at which writes wait. Tables that lie
+  // side by side (of different partitions) count a quarter.
   int l0_compaction_trigger = 4;
   int l0_stall_trigger = 20;
   uint64_t level1_bytes =

@@ -206,9 +206,8 @@ absl::Status StoreImpl::RunCompaction(const std::shared_ptr<const Version>& vers
   absl::Status status;
   if (choice.trivial_move) {
     edit.added.push_back({choice.output_level(), choice.inputs[0]->meta});
-    status = InstallEdit(std::move(edit), [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-      ++counters_.trivial_moves;
-    });
+    status = InstallEdit(std::move(edit),
+                         [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { ++counters_.trivial_moves; });
   } else {
     CompactionJobOptions job = NewJobOptions();
     job.table_bytes = options_.table_bytes;
@@ -224,8 +223,8 @@ absl::Status StoreImpl::RunCompaction(const std::shared_ptr<const Version>& vers
       for (const TableMeta& meta : result->tables) {
         edit.added.push_back({choice.output_level(), meta});
       }
-      status = InstallEdit(
-          std::move(edit), [this, &choice, &result]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      status =
+          InstallEdit(std::move(edit), [this, &choice, &result]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
             ++counters_.compactions;
             counters_.bytes_read_by_compaction += choice.InputBytes();
             counters_.bytes_written_by_compaction += result->bytes_written;
@@ -254,8 +253,8 @@ absl::Status StoreImpl::InstallEdit(VersionEdit edit, const std::function<void()
   absl::StatusOr<std::shared_ptr<const Version>> version =
       Version::Apply(*base, edit, registry_, &replaced);
   // An edit of our own that does not fit is our bug, but nothing was written yet.
-  absl::Status status = version.ok() ? absl::OkStatus()
-                                     : absl::InternalError(version.status().message());
+  absl::Status status =
+      version.ok() ? absl::OkStatus() : absl::InternalError(version.status().message());
   if (status.ok()) status = WriteManifest(edit, **version);
   if (status.ok()) {
     MutexLock lock(&mutex_);

@@ -78,8 +78,8 @@ absl::Status StoreImpl::ResumeAlone() {
   return status;
 }
 
-// Nothing that failed is trusted again: the old logs (their ends are unknown) give way to a new one,
-// everything they cover goes into tables, and the edit that says so goes into a new manifest.
+// Nothing that failed is trusted again: the old logs (their ends are unknown) give way to a new
+// one, everything they cover goes into tables, and the edit that says so goes into a new manifest.
 absl::Status StoreImpl::FlushEverythingToResume() {
   TINYOBS_RETURN_IF_ERROR(StartNewLog());
   const uint64_t log_number = log_->identity().number;
@@ -154,8 +154,9 @@ absl::StatusOr<uint64_t> StoreImpl::DropRange(std::string_view first, std::strin
       MutexLock lock(&mutex_);
       for (int level = 0; level < kLevels; ++level) {
         for (const TablePtr& table : version_->level(level)) {
-          const bool inside = CompareUserKeys(table->smallest_user_key(), first) >= 0 &&
-                              (last.empty() || CompareUserKeys(table->largest_user_key(), last) < 0);
+          const bool inside =
+              CompareUserKeys(table->smallest_user_key(), first) >= 0 &&
+              (last.empty() || CompareUserKeys(table->largest_user_key(), last) < 0);
           if (inside) edit.removed.push_back({level, table->meta.number});
         }
       }

@@ -107,8 +107,8 @@ absl::Status StoreImpl::Recover() {
   whole.next_file_number = next_file_number_.load();
   whole.last_sequence = replay.last_sequence;
   version->AppendTo(&whole);
-  TINYOBS_ASSIGN_OR_RETURN(
-      manifest_, ManifestWriter::Create(file_system_, path_, manifest_number, whole));
+  TINYOBS_ASSIGN_OR_RETURN(manifest_,
+                           ManifestWriter::Create(file_system_, path_, manifest_number, whole));
   TINYOBS_ASSIGN_OR_RETURN(
       std::unique_ptr<WalWriter> log,
       WalWriter::Create(file_system_, LogFileName(path_, log_number),
@@ -262,8 +262,8 @@ absl::Status StoreImpl::ApplyRecord(std::string_view record, Replay* replay) {
     replay->memtable->Add(sequence++, type, key, value);
   }
   if (!reader.ok() || sequence != batch.sequence + batch.count) {
-    return absl::DataLossError(StrCat("expected a batch of ", batch.count, " entries, found ",
-                                      sequence - batch.sequence));
+    return absl::DataLossError(
+        StrCat("expected a batch of ", batch.count, " entries, found ", sequence - batch.sequence));
   }
   replay->last_log_sequence = sequence - 1;
   replay->last_sequence = std::max(replay->last_sequence, replay->last_log_sequence);
@@ -286,11 +286,10 @@ void StoreImpl::SweepFiles(uint64_t log_number, uint64_t manifest_number) {
   if (!names.ok()) return;  // the next open sweeps
   for (const std::string& name : *names) {
     const ParsedFileName parsed = ParseFileName(name);
-    const bool unused =
-        (parsed.type == FileType::kLog && parsed.number < log_number) ||
-        (parsed.type == FileType::kTable && !registry_->Contains(parsed.number)) ||
-        (parsed.type == FileType::kManifest && parsed.number != manifest_number) ||
-        parsed.type == FileType::kTemporary;
+    const bool unused = (parsed.type == FileType::kLog && parsed.number < log_number) ||
+                        (parsed.type == FileType::kTable && !registry_->Contains(parsed.number)) ||
+                        (parsed.type == FileType::kManifest && parsed.number != manifest_number) ||
+                        parsed.type == FileType::kTemporary;
     if (unused) DeleteFileOrLog(StrCat(path_, "/", name));
   }
 }

@@ -1,7 +1,7 @@
 // Reading: lookups, iterators, snapshots.
 //
-// A reader pins the state (memtables and version) first and takes the sequence second. The other way
-// round, versions that are visible at its sequence could be merged away between the two.
+// A reader pins the state (memtables and version) first and takes the sequence second. The other
+// way round, versions that are visible at its sequence could be merged away between the two.
 #include <utility>
 
 #include "lib/base/status_macros.h"
@@ -125,8 +125,7 @@ absl::Status StoreImpl::GetFromTables(const ReadOptions& options, const Version&
 
 std::unique_ptr<Iterator> StoreImpl::NewIterator(const ReadOptions& options) const {
   if (closed_.load(std::memory_order_relaxed)) {
-    return NewErrorIterator(
-        absl::FailedPreconditionError(StrCat(path_, ": the store is closed")));
+    return NewErrorIterator(absl::FailedPreconditionError(StrCat(path_, ": the store is closed")));
   }
   std::shared_ptr<const ReadState> state = GetReadState();
   UserIteratorOptions user;
@@ -142,8 +141,8 @@ std::unique_ptr<Iterator> StoreImpl::NewIterator(const ReadOptions& options) con
   read.fill_cache = options.fill_cache;
   const KeyRange range{options.lower_bound, options.upper_bound, options.upper_bound.empty()};
   for (TablePtr& table : state->version->Overlapping(0, range)) {
-    children.push_back(std::make_unique<LevelIterator>(table_cache_.get(),
-                                                       TableList{std::move(table)}, read));
+    children.push_back(
+        std::make_unique<LevelIterator>(table_cache_.get(), TableList{std::move(table)}, read));
   }
   for (int level = 1; level < kLevels; ++level) {
     TableList tables = state->version->Overlapping(level, range);

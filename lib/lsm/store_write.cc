@@ -1,7 +1,7 @@
 // The commit queue: group commit, the memtable switch, stalls.
 //
-// Writers line up; the front one leads. It takes the batches that wait behind it, writes them to the
-// log with one append (and one sync, if any of them asked), adds them to the memtable and wakes
+// Writers line up; the front one leads. It takes the batches that wait behind it, writes them to
+// the log with one append (and one sync, if any of them asked), adds them to the memtable and wakes
 // their owners. So the log and the memtable have one writer at a time without a lock held across
 // I/O, and the more writers wait, the more commits share one sync.
 #include <algorithm>
@@ -42,8 +42,7 @@ absl::Status StoreImpl::Write(const WriteOptions& options, const WriteBatch& bat
   Commit commit;
   commit.batch = &batch;
   commit.log = !options.skip_wal;
-  commit.sync =
-      commit.log && options.sync.value_or(options_.sync_policy == SyncPolicy::kAlways);
+  commit.sync = commit.log && options.sync.value_or(options_.sync_policy == SyncPolicy::kAlways);
   return RunCommit(&commit);
 }
 
@@ -91,8 +90,8 @@ absl::Status StoreImpl::LeadWrites(Commit* leader) {
     sync |= member->sync;
   }
   if (next_sequence - 1 > kMaxSequence) {
-    return absl::ResourceExhaustedError(StrCat(path_, ": all ", kMaxSequence, " sequence numbers ",
-                                               "are used up"));
+    return absl::ResourceExhaustedError(
+        StrCat(path_, ": all ", kMaxSequence, " sequence numbers ", "are used up"));
   }
   const uint64_t log_bytes_before = log_->size_bytes();
   Memtable* const memtable = active_.get();  // nobody but the leader replaces it
@@ -217,11 +216,11 @@ absl::Status StoreImpl::SwitchMemtable() {
 
 absl::Status StoreImpl::StartNewLog() {
   const uint64_t number = NewFileNumber();
-  TINYOBS_ASSIGN_OR_RETURN(std::shared_ptr<WalWriter> log,
-                           WalWriter::Create(file_system_, LogFileName(path_, number),
-                                             {.kind = kWalKindStore,
-                                              .number = number,
-                                              .previous = log_->identity().number}));
+  TINYOBS_ASSIGN_OR_RETURN(
+      std::shared_ptr<WalWriter> log,
+      WalWriter::Create(
+          file_system_, LogFileName(path_, number),
+          {.kind = kWalKindStore, .number = number, .previous = log_->identity().number}));
   MutexLock lock(&mutex_);
   log_ = std::move(log);
   logs_[number] = log_;

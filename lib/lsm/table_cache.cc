@@ -57,9 +57,8 @@ absl::StatusOr<std::shared_ptr<const sstable::TableReader>> TableCache::Open(
   if (reader->file_bytes() != meta.file_bytes || properties.entries != meta.entries ||
       properties.smallest_key != meta.smallest || properties.largest_key != meta.largest) {
     return absl::DataLossError(StrCat(path, ": expected ", meta.entries, " entries in ",
-                                      meta.file_bytes, " bytes, found ", properties.entries,
-                                      " in ", reader->file_bytes(),
-                                      ": not the table of the manifest"));
+                                      meta.file_bytes, " bytes, found ", properties.entries, " in ",
+                                      reader->file_bytes(), ": not the table of the manifest"));
   }
   return reader;
 }

@@ -10,9 +10,9 @@ namespace {
 // After so many hidden versions of one key in a row a seek past all of them is cheaper.
 constexpr int kStepsBeforeSeek = 8;
 
-// Forward: entries_ stands on the entry that is shown. Backward: entries_ stands before all versions
-// of the shown key, which is in saved_key_ and saved_value_, because the newest visible version is
-// the last one met and the cursor has to pass it to know.
+// Forward: entries_ stands on the entry that is shown. Backward: entries_ stands before all
+// versions of the shown key, which is in saved_key_ and saved_value_, because the newest visible
+// version is the last one met and the cursor has to pass it to know.
 class UserIterator final : public Iterator {
  public:
   UserIterator(UserIteratorOptions options, std::unique_ptr<Iterator> entries)
@@ -102,7 +102,8 @@ class UserIterator final : public Iterator {
   // To the last entry with a smaller user key.
   void SeekEntriesBefore(std::string_view user_key) {
     scratch_.clear();
-    AppendInternalKey(user_key, 0, &scratch_);  // no entry has trailer 0: its sequence is the largest
+    AppendInternalKey(user_key, 0,
+                      &scratch_);  // no entry has trailer 0: its sequence is the largest
     entries_->SeekForPrev(scratch_);
   }
 

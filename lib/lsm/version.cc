@@ -4,7 +4,6 @@
 #include <queue>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "lib/base/status_macros.h"
 #include "lib/base/strings.h"
 
@@ -49,37 +48,49 @@ TableFile::~TableFile() {
   registry_->Remove(meta.number, obsolete_.load(std::memory_order_relaxed));
 }
 
-absl::StatusOr<std::shared_ptr<const Version>> Version::Apply(
-    const Version& base, const VersionEdit& edit, const std::shared_ptr<TableRegistry>& registry,
-    TableList* replaced) {
-  auto version = std::make_shared<Version>();
-  version->levels_ = base.levels_;
-  absl::flat_hash_map<uint64_t, TablePtr> removed;
+VersionBuilder::VersionBuilder(const Version& base, std::shared_ptr<TableRegistry> registry)
+    : registry_(std::move(registry)) {
+  for (int level = 0; level < kLevels; ++level) {
+    for (const TablePtr& table : base.level(level)) places_[table->meta.number] = {level, table};
+  }
+}
+
+absl::Status VersionBuilder::Apply(const VersionEdit& edit) {
+  absl::flat_hash_map<uint64_t, TablePtr> moving;
   for (const VersionEdit::Removed& entry : edit.removed) {
-    TableList& level = version->levels_[static_cast<size_t>(entry.level)];
-    const auto found = std::find_if(level.begin(), level.end(), [&](const TablePtr& table) {
-      return table->meta.number == entry.number;
-    });
-    if (found == level.end()) {
+    const auto found = places_.find(entry.number);
+    if (found == places_.end() || found->second.level != entry.level) {
       return absl::DataLossError(StrCat("version edit: removes table ", entry.number,
                                         ", which is not in level ", entry.level));
     }
-    removed[entry.number] = *found;
-    level.erase(found);
+    moving[entry.number] = std::move(found->second.table);
+    places_.erase(found);
   }
   for (const VersionEdit::Added& entry : edit.added) {
+    const uint64_t number = entry.meta.number;
     TablePtr table;
-    if (const auto moved = removed.find(entry.meta.number); moved != removed.end()) {
-      if (moved->second->meta != entry.meta) {
-        return absl::DataLossError(
-            StrCat("version edit: table ", entry.meta.number, " changes while it moves"));
-      }
+    if (const auto moved = moving.find(number); moved != moving.end()) {
       table = std::move(moved->second);
-      removed.erase(moved);
-    } else {
-      table = std::make_shared<const TableFile>(entry.meta, registry);
+      moving.erase(moved);
+      if (table->meta != entry.meta) {
+        return absl::DataLossError(
+            StrCat("version edit: table ", number, " changes while it moves"));
+      }
+    } else if (!places_.contains(number)) {
+      table = std::make_shared<const TableFile>(entry.meta, registry_);
     }
-    version->levels_[static_cast<size_t>(entry.level)].push_back(std::move(table));
+    if (table == nullptr || !places_.try_emplace(number, Place{entry.level, table}).second) {
+      return absl::DataLossError(StrCat("version edit: table ", number, " is there twice"));
+    }
+  }
+  for (auto& [number, table] : moving) removed_.push_back(std::move(table));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<const Version>> VersionBuilder::Build(TableList* replaced) {
+  auto version = std::make_shared<Version>();
+  for (auto& [number, place] : places_) {
+    version->levels_[static_cast<size_t>(place.level)].push_back(std::move(place.table));
   }
   std::sort(version->levels_[0].begin(), version->levels_[0].end(),
             [](const TablePtr& a, const TablePtr& b) {
@@ -95,23 +106,24 @@ absl::StatusOr<std::shared_ptr<const Version>> Version::Apply(
     });
   }
   TINYOBS_RETURN_IF_ERROR(version->CheckAndCount());
-  if (replaced != nullptr) {
-    for (auto& [number, table] : removed) replaced->push_back(std::move(table));
-  }
+  if (replaced != nullptr) *replaced = std::move(removed_);
   return std::shared_ptr<const Version>(std::move(version));
 }
 
+absl::StatusOr<std::shared_ptr<const Version>> Version::Apply(
+    const Version& base, const VersionEdit& edit, const std::shared_ptr<TableRegistry>& registry,
+    TableList* replaced) {
+  VersionBuilder builder(base, registry);
+  TINYOBS_RETURN_IF_ERROR(builder.Apply(edit));
+  return builder.Build(replaced);
+}
+
 absl::Status Version::CheckAndCount() {
-  absl::flat_hash_set<uint64_t> numbers;
   for (int i = 0; i < kLevels; ++i) {
     const TableList& tables = levels_[static_cast<size_t>(i)];
     uint64_t bytes = 0;
     for (size_t j = 0; j < tables.size(); ++j) {
       bytes += tables[j]->meta.file_bytes;
-      if (!numbers.insert(tables[j]->meta.number).second) {
-        return absl::DataLossError(
-            StrCat("version: table ", tables[j]->meta.number, " is there twice"));
-      }
       if (i > 0 && j > 0 &&
           CompareUserKeys(tables[j - 1]->largest_user_key(), tables[j]->smallest_user_key()) >= 0) {
         return absl::DataLossError(StrCat("version: tables ", tables[j - 1]->meta.number, " and ",
@@ -151,8 +163,8 @@ void Version::AppendTo(VersionEdit* edit) const {
 }
 
 size_t FindTableIn(const TableList& tables, std::string_view user_key) {
-  const auto found = std::partition_point(
-      tables.begin(), tables.end(), [user_key](const TablePtr& table) {
+  const auto found =
+      std::partition_point(tables.begin(), tables.end(), [user_key](const TablePtr& table) {
         return CompareUserKeys(table->largest_user_key(), user_key) < 0;
       });
   return static_cast<size_t>(found - tables.begin());

@@ -2,8 +2,8 @@
 //
 // Immutable: a flush or compaction makes a new Version next to the old one, and readers go on with
 // the one they pinned. A table's file may go only when the last Version that holds it is gone; the
-// TableFile's destructor tells the TableRegistry, and the store unlinks from there, so that no reader
-// ever does I/O by letting go.
+// TableFile's destructor tells the TableRegistry, and the store unlinks from there, so that no
+// reader ever does I/O by letting go.
 //
 // Invariants (checked whenever a Version is made):
 //  1. L0 is ordered newest first (largest sequence); its tables may overlap.
@@ -22,6 +22,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -35,8 +36,8 @@ namespace tinyobs::lsm {
 // Which tables some Version still holds, and which files may go.
 class TableRegistry {
  public:
-  // `on_obsolete` (may be empty) runs, without locks of the registry, whenever a file may go; it must
-  // not call the registry.
+  // `on_obsolete` (may be empty) runs, without locks of the registry, whenever a file may go; it
+  // must not call the registry.
   explicit TableRegistry(std::function<void()> on_obsolete = {})
       : on_obsolete_(std::move(on_obsolete)) {}
   void Add(uint64_t number) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -114,11 +115,36 @@ class Version {
   void AppendTo(VersionEdit* edit) const;
 
  private:
+  friend class VersionBuilder;
   absl::Status CheckAndCount();
 
   std::array<TableList, kLevels> levels_;
   std::array<uint64_t, kLevels> bytes_ = {};
   int l0_depth_ = 0;
+};
+
+// Many edits -> one Version: sorted and checked once, however long the manifest is.
+//
+// Thread-safety: one thread.
+class VersionBuilder {
+ public:
+  // `registry` learns of every table that is added.
+  VersionBuilder(const Version& base, std::shared_ptr<TableRegistry> registry);
+
+  // DataLoss: the edit removes what is not there, adds what is, or changes a table that it moves.
+  absl::Status Apply(const VersionEdit& edit);
+  // DataLoss: tables of a level overlap. `replaced` as in Version::Apply. Call once, last.
+  absl::StatusOr<std::shared_ptr<const Version>> Build(TableList* replaced);
+
+ private:
+  struct Place {
+    int level;
+    TablePtr table;
+  };
+
+  const std::shared_ptr<TableRegistry> registry_;
+  absl::flat_hash_map<uint64_t, Place> places_;  // by table number
+  TableList removed_;
 };
 
 // Index of the first table whose largest user key is >= `user_key`; `tables` is in key order.

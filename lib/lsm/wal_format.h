@@ -3,8 +3,8 @@
 //   frame: checksum u32 | word u32 = length << 4 | type | payload (length bytes)
 //
 // One frame a record, of any length: no blocks and no fragments. Blocks would let a reader find
-// the next frame behind a damaged one, but what a reader must find there is only a durable mark, and
-// a mark is recognised at any byte: its checksum covers the log's number and its own offset.
+// the next frame behind a damaged one, but what a reader must find there is only a durable mark,
+// and a mark is recognised at any byte: its checksum covers the log's number and its own offset.
 //
 // Durable marks answer the question every log reader has: bytes that fail their checksum, are they
 // the torn tail of a process that died, or damage to data that was safe? The first must not stop an

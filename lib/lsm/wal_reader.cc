@@ -25,10 +25,11 @@ absl::StatusOr<std::unique_ptr<WalReader>> WalReader::Open(const RandomAccessFil
 absl::StatusOr<std::string_view> WalReader::Peek(size_t count) {
   const uint64_t left = file_bytes_ - next_offset_;
   count = static_cast<size_t>(std::min<uint64_t>(count, left));
-  const bool inside = next_offset_ >= window_offset_ &&
-                      next_offset_ + count <= window_offset_ + window_.size();
+  const bool inside =
+      next_offset_ >= window_offset_ && next_offset_ + count <= window_offset_ + window_.size();
   if (!inside) {
-    const size_t wanted = static_cast<size_t>(std::min<uint64_t>(std::max(count, kWindowBytes), left));
+    const size_t wanted =
+        static_cast<size_t>(std::min<uint64_t>(std::max(count, kWindowBytes), left));
     window_.resize(wanted);
     if (window_.capacity() > 4 * std::max(wanted, kWindowBytes)) window_.shrink_to_fit();
     window_offset_ = next_offset_;
@@ -72,7 +73,8 @@ absl::Status WalReader::ReadHeader(uint32_t kind) {
   std::string reason;
   TINYOBS_ASSIGN_OR_RETURN(const bool good, PeekFrame(0, &type, &payload, &reason));
   if (!good) return EndAtBadFrame(reason);
-  if (type != FrameType::kHeader || payload.size() < 12 || LoadFixed64(payload.data()) != kWalMagic) {
+  if (type != FrameType::kHeader || payload.size() < 12 ||
+      LoadFixed64(payload.data()) != kWalMagic) {
     return absl::DataLossError(StrCat(name_, ": offset 0: not a TinyObs log"));
   }
   const uint32_t version = LoadFixed32(payload.data() + 8);
@@ -88,8 +90,8 @@ absl::Status WalReader::ReadHeader(uint32_t kind) {
   identity_.number = LoadFixed64(payload.data() + 16);
   identity_.previous = LoadFixed64(payload.data() + 24);
   if (identity_.kind != kind || identity_.number != number_) {
-    return absl::DataLossError(StrCat(name_, ": offset 0: expected log ", number_, " of kind ", kind,
-                                      ", found log ", identity_.number, " of kind ",
+    return absl::DataLossError(StrCat(name_, ": offset 0: expected log ", number_, " of kind ",
+                                      kind, ", found log ", identity_.number, " of kind ",
                                       identity_.kind));
   }
   next_offset_ = kFrameHeaderBytes + payload.size();
@@ -136,10 +138,9 @@ absl::StatusOr<bool> WalReader::Next(std::string_view* record) {
         break;
     }
     if (next_offset_ == offset) {  // a good checksum over nonsense: not an accident of a crash
-      return status_ = absl::DataLossError(StrCat(name_, ": offset ", offset,
-                                                  ": unexpected frame of type ",
-                                                  static_cast<int>(type), " and ", payload.size(),
-                                                  " bytes"));
+      return status_ = absl::DataLossError(
+                 StrCat(name_, ": offset ", offset, ": unexpected frame of type ",
+                        static_cast<int>(type), " and ", payload.size(), " bytes"));
     }
   }
   return false;

@@ -18,8 +18,7 @@ absl::StatusOr<std::unique_ptr<WalWriter>> WalWriter::Create(FileSystem* file_sy
                                                              const std::string& path,
                                                              const WalIdentity& identity) {
   TINYOBS_ASSIGN_OR_RETURN(std::unique_ptr<WritableFile> file, file_system->CreateWritable(path));
-  return std::unique_ptr<WalWriter>(
-      new WalWriter(file_system, path, identity, std::move(file)));
+  return std::unique_ptr<WalWriter>(new WalWriter(file_system, path, identity, std::move(file)));
 }
 
 WalWriter::WalWriter(FileSystem* file_system, std::string path, const WalIdentity& identity,

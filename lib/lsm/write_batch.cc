@@ -47,8 +47,7 @@ absl::Status WriteBatch::Decode(std::string_view entries, uint32_t count, Handle
   }
   if (!reader.ok()) return absl::DataLossError(StrCat("write batch: entry ", found, " is damaged"));
   if (found != count) {
-    return absl::DataLossError(
-        StrCat("write batch: expected ", count, " entries, found ", found));
+    return absl::DataLossError(StrCat("write batch: expected ", count, " entries, found ", found));
   }
   return absl::OkStatus();
 }
@@ -64,8 +63,8 @@ absl::Status WriteBatch::CheckLimits() const {
                                              " bytes; the limit is ", kMaxBatchValueBytes));
   }
   if (entries_.size() > kMaxBatchBytes) {
-    return absl::InvalidArgumentError(StrCat("write batch: ", entries_.size(),
-                                             " bytes; the limit is ", kMaxBatchBytes));
+    return absl::InvalidArgumentError(
+        StrCat("write batch: ", entries_.size(), " bytes; the limit is ", kMaxBatchBytes));
   }
   return absl::OkStatus();
 }

@@ -219,8 +219,8 @@ TEST(MergingIterator, WalksLikeOneSortedMapInAllDirections) {
     auto at = model.end();
     for (int step = 0; step < 2000; ++step) {
       const uint64_t kind = random() % 12;
-      const std::string target = MakeInternalKey(
-          StrCat(absl::Dec(random() % 52, absl::kZeroPad2)), SeekTrailer(random() % 220));
+      const std::string target = MakeInternalKey(StrCat(absl::Dec(random() % 52, absl::kZeroPad2)),
+                                                 SeekTrailer(random() % 220));
       if (kind == 0) {
         merged->SeekToFirst();
         at = model.begin();

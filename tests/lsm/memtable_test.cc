@@ -85,9 +85,9 @@ TEST_P(MemtableOrderTest, HoldsWhatAMapHoldsAndWalksBothWays) {
   }
   EXPECT_FALSE(iterator->Valid());
   for (int i = 0; i < 500; ++i) {
-    const std::string target = MakeInternalKey(
-        StrCat("key", absl::Dec(random() % (kCount + 10), absl::kZeroPad5)),
-        SeekTrailer(random() % kCount));
+    const std::string target =
+        MakeInternalKey(StrCat("key", absl::Dec(random() % (kCount + 10), absl::kZeroPad5)),
+                        SeekTrailer(random() % kCount));
     iterator->Seek(target);
     auto expected = model.lower_bound(target);
     ASSERT_EQ(iterator->Valid(), expected != model.end());

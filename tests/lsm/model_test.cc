@@ -105,8 +105,8 @@ class ModelTest : public ::testing::TestWithParam<Configuration> {
     if (Random(3) == 0) options.upper_bound = RandomKey();
     Model model;
     for (const auto& [key, value] : whole) {
-      const bool inside = key >= options.lower_bound &&
-                          (options.upper_bound.empty() || key < options.upper_bound);
+      const bool inside =
+          key >= options.lower_bound && (options.upper_bound.empty() || key < options.upper_bound);
       if (inside) model.emplace(key, value);
     }
     auto iterator = store_->NewIterator(options);
@@ -178,7 +178,8 @@ class ModelTest : public ::testing::TestWithParam<Configuration> {
       ASSERT_OK(store_->Flush());
     } else if (kind < 198) {
       const std::string first = RandomKey();
-      ASSERT_OK(store_->CompactRange(Random(2) == 0 ? "" : first, Random(2) == 0 ? "" : first + "z"));
+      ASSERT_OK(
+          store_->CompactRange(Random(2) == 0 ? "" : first, Random(2) == 0 ? "" : first + "z"));
     } else {
       Reopen();
     }
@@ -245,8 +246,7 @@ INSTANTIATE_TEST_SUITE_P(
                         o->memtable_bytes = 1;
                         o->partition_of = [](std::string_view key) { return key.substr(0, 2); };
                       }},
-        Configuration{"SyncAlways",
-                      [](StoreOptions* o) { o->sync_policy = SyncPolicy::kAlways; }}),
+        Configuration{"SyncAlways", [](StoreOptions* o) { o->sync_policy = SyncPolicy::kAlways; }}),
     [](const auto& info) { return info.param.name; });
 
 }  // namespace

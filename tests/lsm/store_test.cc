@@ -15,10 +15,10 @@
 namespace tinyobs::lsm {
 namespace {
 
+using absl::StatusCode;
 using testing::Keep;
 using testing::MemoryFileSystem;
 using testing::Operation;
-using absl::StatusCode;
 
 std::string Key(int i) { return StrCat("key", absl::Dec(i, absl::kZeroPad6)); }
 
@@ -146,7 +146,8 @@ TEST_F(StoreTest, ImpossibleOptionsAreRefused) {
     change(&options);
     return Store::Open("/never", options).status();
   };
-  EXPECT_CODE(refused([](StoreOptions* o) { o->memtable_bytes = 0; }), StatusCode::kInvalidArgument);
+  EXPECT_CODE(refused([](StoreOptions* o) { o->memtable_bytes = 0; }),
+              StatusCode::kInvalidArgument);
   EXPECT_CODE(refused([](StoreOptions* o) { o->block_bytes = 1; }), StatusCode::kInvalidArgument);
   EXPECT_CODE(refused([](StoreOptions* o) { o->block_restart_interval = 0; }),
               StatusCode::kInvalidArgument);

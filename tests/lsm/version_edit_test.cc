@@ -101,8 +101,11 @@ class VersionTest : public ::testing::Test {
 
 TEST_F(VersionTest, L0IsNewestFirstAndDeeperLevelsInKeyOrder) {
   VersionEdit edit;
-  edit.added = {{0, Meta(1, "a", "z", 10)}, {0, Meta(2, "a", "z", 30)}, {0, Meta(3, "a", "z", 20)},
-                {1, Meta(4, "m", "p")},     {1, Meta(5, "a", "c")}};
+  edit.added = {{0, Meta(1, "a", "z", 10)},
+                {0, Meta(2, "a", "z", 30)},
+                {0, Meta(3, "a", "z", 20)},
+                {1, Meta(4, "m", "p")},
+                {1, Meta(5, "a", "c")}};
   ASSERT_OK_AND_ASSIGN(auto version, Apply(Version(), edit));
   EXPECT_EQ(version->level(0)[0]->meta.number, 2u);
   EXPECT_EQ(version->level(0)[2]->meta.number, 1u);
@@ -160,8 +163,8 @@ TEST(OverlapDepth, CountsTablesOverOneKeyOnly) {
   const auto depth = [&](std::vector<std::pair<std::string, std::string>> ranges) {
     TableList tables;
     for (const auto& [first, last] : ranges) {
-      tables.push_back(std::make_shared<const TableFile>(
-          Meta(tables.size() + 1, first, last), registry));
+      tables.push_back(
+          std::make_shared<const TableFile>(Meta(tables.size() + 1, first, last), registry));
     }
     return OverlapDepth(tables);
   };

@@ -91,6 +91,19 @@ TEST_F(WalTest, RecordsOfAllSizesComeBackInOrder) {
   EXPECT_EQ(log.torn_bytes, 0u);
 }
 
+TEST_F(WalTest, TheBytesAreThoseOfTheExampleInTheFormatDescription) {
+  ASSERT_OK_AND_ASSIGN(
+      writer_, WalWriter::Create(&fs_, kPath, {.kind = kWalKindStore, .number = 2, .previous = 0}));
+  Write("hi");
+  const std::string expected(
+      "\x0d\x3e\x2b\x56\x01\x02\x00\x00TinyObsL"
+      "\x01\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00"
+      "\x00\x00\x00\x00\x00\x00\x00\x00"
+      "\xdb\x6b\xe3\x7f\x22\x00\x00\x00hi",
+      50);
+  EXPECT_EQ(Bytes(), expected);
+}
+
 TEST_F(WalTest, EverythingAddedGoesIntoOneAppend) {
   const uint64_t before = fs_.Count(Operation::kAppend);
   for (int i = 0; i < 100; ++i) writer_->Add("record");

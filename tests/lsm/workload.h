@@ -1,8 +1,8 @@
 // A seeded workload on a Store next to its model, for tests that break the disk under it.
 //
-// The model is the list of all writes that were tried, in order. A store that recovered may hold any
-// prefix of it that contains every write it had promised to keep, and nothing else: that one rule
-// covers lost writes, resurrected keys, reordering and half-applied batches.
+// The model is the list of all writes that were tried, in order. A store that recovered may hold
+// any prefix of it that contains every write it had promised to keep, and nothing else: that one
+// rule covers lost writes, resurrected keys, reordering and half-applied batches.
 //
 // Thread-safety: one thread.
 #ifndef TINYOBS_TESTS_LSM_WORKLOAD_H_
