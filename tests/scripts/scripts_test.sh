@@ -63,6 +63,7 @@ FAKE_END
 echo "dpkg-deb $1" >>"$FAKE/calls"
 mkdir -p "$3/usr/bin" && touch "$3/usr/bin/node-thing"
 FAKE_END
+  # shellcheck disable=SC2016  # the fakes expand these, not this script
   printf '#!/bin/bash\nif [ "$1" = -u ]; then cat "$FAKE/uid"; else echo somebody; fi\n' >"$FAKE/bin/id"
   cat >"$FAKE/bin/sudo" <<'FAKE_END'
 #!/bin/bash
@@ -248,6 +249,10 @@ expect "the server stays for a developer" not called "bazel shutdown"
 environment=(CI=true)
 run test
 expect "a build machine keeps nothing running" called "bazel shutdown"
+environment=(TINYOBS_PEERS_DIR="$machine/peers")
+run test
+expect "the tests learn where the peers are" called "--test_env=TINYOBS_PEERS_DIR=$machine/peers"
+expect "and they are there" test -e "$machine/peers/node-thing/.complete"
 environment=(HOME="$machine/none")
 run test
 expect "without a home the caches go into the checkout" test -d "$machine/repo/.cache/home"
