@@ -247,6 +247,11 @@ run_bazel() {
     USER=$(id -un 2>/dev/null || echo "uid-$(id -u)")
     export USER
   fi
+  # Links that another user's or another output base's Bazel left would be searched for packages by //... .
+  # Bazel makes its own again when it has built.
+  if [ "$command" != info ]; then
+    find "$TINYOBS_ROOT" -maxdepth 1 -type l -name 'bazel-*' -delete
+  fi
   # shellcheck disable=SC2086  # startup options are words
   (cd "$TINYOBS_ROOT" && "$program" ${TINYOBS_BAZEL_STARTUP:-} "$command" "$@")
 }

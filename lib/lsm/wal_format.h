@@ -54,7 +54,7 @@ struct WalIdentity {
 // Of `kind`; values reach disk, never renumber.
 inline constexpr uint32_t kWalKindStore = 1;
 inline constexpr uint32_t kWalKindManifest = 2;
-inline constexpr uint32_t kWalKindHead = 3;
+// 3 and 4 are taken by the room above, in lib/tsdb/head_log.h.
 
 inline constexpr uint32_t FrameWord(FrameType type, size_t length) {
   return static_cast<uint32_t>(length) << 4 | static_cast<uint32_t>(type);

@@ -32,9 +32,6 @@
 
 namespace tinyobs::tsdb {
 
-// Follows the kinds of lib/lsm/wal_format.h. On disk: never renumber.
-inline constexpr uint32_t kWalKindCheckpoint = 4;
-
 class CheckpointWriter {
  public:
   static absl::StatusOr<std::unique_ptr<CheckpointWriter>> Create(FileSystem* file_system,

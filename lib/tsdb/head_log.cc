@@ -106,7 +106,7 @@ absl::Status HeadLog::Begin(uint64_t number, bool abandon_old) {
   }
   TINYOBS_ASSIGN_OR_RETURN(auto writer,
                            lsm::WalWriter::Create(file_system_, SegmentPath(folder_, number),
-                                                  {lsm::kWalKindHead, number, previous}));
+                                                  {kWalKindHead, number, previous}));
   TINYOBS_RETURN_IF_ERROR(writer->Sync());
   if (writer_ != nullptr) writer_->Close().IgnoreError();  // sealed, or dead
   writer_ = std::move(writer);
@@ -150,7 +150,7 @@ absl::Status ReplaySegments(FileSystem* file_system, const std::string& folder, 
     }
     TINYOBS_RETURN_IF_ERROR(file.status());
     TINYOBS_ASSIGN_OR_RETURN(auto reader,
-                             lsm::WalReader::Open(file->get(), path, lsm::kWalKindHead, number));
+                             lsm::WalReader::Open(file->get(), path, kWalKindHead, number));
     while (true) {
       std::string_view record;
       TINYOBS_ASSIGN_OR_RETURN(const bool more, reader->Next(&record));

@@ -31,6 +31,10 @@
 
 namespace tinyobs::tsdb {
 
+// These follow the kinds of lib/lsm/wal_format.h. On disk: never renumber.
+inline constexpr uint32_t kWalKindHead = 3;
+inline constexpr uint32_t kWalKindCheckpoint = 4;
+
 // The head folder's files.
 struct HeadFiles {
   std::vector<uint64_t> segments;  // ascending
