@@ -79,6 +79,12 @@ absl::StatusOr<Labels> Labels::Create(std::vector<Pair> pairs) {
   std::sort(pairs.begin(), pairs.end(),
             [](const Pair& a, const Pair& b) { return a.first < b.first; });
 
+  if (bytes > kMaxLabelSetBytes) {
+    return absl::InvalidArgumentError(StrCat("a label set of ", bytes, " bytes, the limit is ",
+                                             kMaxLabelSetBytes, "; the first label is \"",
+                                             EscapeForMessage(pairs.front().first), "\""));
+  }
+
   Labels labels;
   labels.bytes_.reserve(bytes);
   for (size_t i = 0; i < pairs.size(); ++i) {
@@ -108,6 +114,10 @@ Labels Labels::Of(std::string_view metric,
 }
 
 absl::StatusOr<Labels> Labels::FromCanonicalBytes(std::string_view bytes) {
+  if (bytes.size() > kMaxLabelSetBytes) {
+    return absl::DataLossError(
+        StrCat("labels: ", bytes.size(), " bytes, the limit is ", kMaxLabelSetBytes));
+  }
   ByteReader reader(bytes);
   std::string_view previous;
   for (size_t count = 0; !reader.empty(); ++count) {

@@ -14,6 +14,8 @@ namespace tinyobs {
 inline constexpr size_t kMaxLabelBytes = 65'535;
 // Labels in one set, the metric name included.
 inline constexpr size_t kMaxLabels = 1'024;
+// Of a whole set in canonical form: a row of the storage engine must hold it with room to spare.
+inline constexpr size_t kMaxLabelSetBytes = 1 << 20;
 
 }  // namespace tinyobs
 

@@ -14,6 +14,8 @@ namespace {
 
 // A ref is an array index: a jump beyond this is damage, not series that are gone.
 constexpr SeriesRef kMaxRefGap = 1 << 24;
+// A batch is closed at this size; one more row (1 MiB at most) may be in it.
+constexpr size_t kMaxBatchBytes = 4 << 20;
 
 absl::Status BadRow(std::string_view kind, const Iterator& row, std::string_view expected) {
   return absl::DataLossError(StrCat(kind, " row ", EscapeForMessage(row.key()), ": expected ",
@@ -131,7 +133,8 @@ Catalog::Unsaved Catalog::PutUnsaved(size_t limit, lsm::WriteBatch* batch) {
   MutexLock lock(&mutex_);
   unsaved.ref_end = saved_end_;
   std::string value;
-  for (; unsaved.ref_end < ref_limit && limit > 0; ++unsaved.ref_end) {
+  const auto has_room = [&] { return batch->size_bytes() < kMaxBatchBytes; };
+  for (; unsaved.ref_end < ref_limit && limit > 0 && has_room(); ++unsaved.ref_end) {
     if (!index_->Contains(unsaved.ref_end)) continue;
     value.clear();
     PutVarint64(&value, unsaved.ref_end);
@@ -140,6 +143,7 @@ Catalog::Unsaved Catalog::PutUnsaved(size_t limit, lsm::WriteBatch* batch) {
     --limit;
   }
   for (const std::string& metric : unsaved_metrics_) {
+    if (!has_room()) break;
     const Entry& entry = metadata_.at(metric);
     value.clear();
     PutMetadata(entry.metadata, &value);

@@ -45,7 +45,8 @@ class Catalog {
   void SetMetadata(std::string_view metric, const MetricMetadata& metadata);
   MetricMetadata Metadata(std::string_view metric) const;
 
-  // What has to be written. Rows of up to `limit` series are put into `batch`.
+  // What has to be written. Rows of up to `limit` series are put into `batch`, and no more than
+  // some megabytes: call until the batch stays empty.
   struct Unsaved {
     SeriesRef ref_end = 0;
     std::vector<std::pair<std::string, uint64_t>> metrics;  // and their state, as Entry::changes

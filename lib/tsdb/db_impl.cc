@@ -19,9 +19,6 @@ namespace tinyobs::tsdb {
 
 namespace {
 
-// Frozen samples beyond which commits help to seal before they go on: the sealer cannot keep up,
-// and memory is bounded (4 MiB).
-constexpr uint64_t kSealBacklogSamples = 1 << 18;
 // Frozen chunks at which the sealer is woken before its time.
 constexpr uint64_t kWakeFrozenChunks = 256;
 // Of one commit's record. Far below what the log can frame.
@@ -143,7 +140,7 @@ void DbImpl::Apply(const CommitRecord& commit) {
 
 void DbImpl::Lead(std::span<Queue::Job* const> jobs) {
   absl::Status admission = Admission();
-  if (admission.ok() && head_.Stats().frozen_samples > kSealBacklogSamples) admission = Seal();
+  if (admission.ok()) admission = SealBacklog();
   GroupPlan plan;
   plan.next_ref = index_.ref_limit();
   plan.series = index_.size();

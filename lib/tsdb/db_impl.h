@@ -116,7 +116,7 @@ class DbImpl : public Db {
   absl::Status Fail(std::string_view during, const absl::Status& status);
   void Log(std::string_view line) const;
   absl::Status SyncLog();
-  absl::Status Seal();
+  absl::Status SealBacklog();
   void FreezeSlices(bool everything);
   // Begins a new segment and replaces the older ones by a checkpoint.
   absl::Status RotateAndCheckpoint() ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
@@ -137,7 +137,7 @@ class DbImpl : public Db {
   Clock* const clock_;
   FileSystem* const file_system_;
   const Partitioning partitioning_;
-  const std::unique_ptr<FileLock> lock_;
+  std::unique_ptr<FileLock> lock_;  // until Close
 
   SeriesIndex index_;
   Catalog catalog_;

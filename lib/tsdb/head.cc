@@ -81,8 +81,12 @@ void Head::FreezeOpen(SeriesRef ref, Series* series) {
   const int64_t first_ms = series->open.first_ms();
   series->floor_ms = std::max(series->floor_ms, series->open.last_ms());
   buffer_bytes_ -= series->open.MemoryBytes();
-  // Above the floor and the horizon nothing can overlap: the sealer need not look.
-  Enqueue(ref, series, generation_, first_ms <= horizon_ms_, series->open.Take());
+  // Above the floor and the horizon nothing can overlap: the sealer need not look. Below the
+  // horizon the chunk may be merged with older ones, which then take its generation, so the next
+  // chunk that reaches into them must have a newer one.
+  const bool may_overlap = first_ms <= horizon_ms_;
+  if (may_overlap) ++generation_;
+  Enqueue(ref, series, generation_, may_overlap, series->open.Take());
 }
 
 void Head::FreezeLate(SeriesRef ref, Series* series) {

@@ -17,6 +17,9 @@ constexpr SeriesRef kSliceSeries = 1024;
 constexpr int64_t kFreezePeriodMs = 30'000;
 // How long upkeep sleeps when nothing wakes it.
 constexpr int64_t kUpkeepPeriodMs = 1'000;
+// Frozen samples beyond which commits help to seal before they go on: the sealer cannot keep up,
+// and memory is bounded (4 MiB and the samples of one group of commits).
+constexpr uint64_t kSealBacklogSamples = 1 << 18;
 // Sealing steps between looks at other work.
 constexpr int kStepsPerRound = 16;
 }  // namespace
@@ -48,7 +51,14 @@ absl::Status DbImpl::SyncLog() {
   });
 }
 
-absl::Status DbImpl::Seal() { return Fail("sealing chunks", sealer_->Step().status()); }
+absl::Status DbImpl::SealBacklog() {
+  while (head_.Stats().frozen_samples > kSealBacklogSamples) {
+    const auto more = sealer_->Step();
+    if (!more.ok()) return Fail("sealing chunks", more.status());
+    if (!*more) break;
+  }
+  return absl::OkStatus();
+}
 
 void DbImpl::FreezeSlices(bool everything) {
   const SeriesRef end = head_.ref_limit();
@@ -123,6 +133,8 @@ absl::Status DbImpl::Resume() {
   TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([this, &number]() -> absl::Status {
     number = log_.number() + 1;
     TINYOBS_RETURN_IF_ERROR(log_.Begin(number, /*abandon_old=*/true));
+    // The new segment is empty, but the abandoned one is not covered yet.
+    checkpointed_ = false;
     head_.SetEpoch(static_cast<uint32_t>(number));
     return absl::OkStatus();
   }));
@@ -155,6 +167,7 @@ absl::Status DbImpl::Close() {
     status = queue_.RunAlone([this] { return log_.Sync(); });
   }
   const absl::Status store_status = store_->Close();
+  lock_.reset();
   return status.ok() ? store_status : status;
 }
 

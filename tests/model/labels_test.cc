@@ -120,6 +120,20 @@ TEST(Labels, LimitsOfTheFormatAreInclusive) {
   EXPECT_TRUE(Labels::FromCanonicalBytes(most->canonical_bytes()).ok());
   pairs.emplace_back("one_more", "v");
   EXPECT_THAT(Message(Labels::Create(pairs)), HasSubstr("1025 labels"));
+
+  // 15 labels of 65,541 bytes and one that fills the megabyte up.
+  pairs.clear();
+  for (int i = 10; i < 25; ++i) {
+    pairs.emplace_back(std::to_string(i), std::string(kMaxLabelBytes, 'x'));
+  }
+  const size_t left = kMaxLabelSetBytes - 15 * (1 + 2 + 3 + kMaxLabelBytes) - (1 + 1 + 3);
+  pairs.emplace_back("z", std::string(left, 'x'));
+  most = Labels::Create(pairs);
+  ASSERT_TRUE(most.ok()) << most.status();
+  EXPECT_EQ(most->canonical_bytes().size(), kMaxLabelSetBytes);
+  EXPECT_TRUE(Labels::FromCanonicalBytes(most->canonical_bytes()).ok());
+  pairs.back().second += 'x';
+  EXPECT_THAT(Message(Labels::Create(pairs)), HasSubstr("a label set of 1048577 bytes"));
 }
 
 TEST(Labels, TextFormEscapesAsPrometheus) {
@@ -238,6 +252,12 @@ TEST(CanonicalBytes, WhatCreateNeverWritesIsRefused) {
   std::string many;
   for (size_t i = 0; i <= kMaxLabels; ++i) many += label("l" + std::to_string(10'000 + i), "v");
   EXPECT_TRUE(refused(many)) << "too many";
+
+  std::string large;
+  for (int i = 10; i < 27; ++i) {
+    large += label(std::to_string(i), std::string(kMaxLabelBytes, 'x'));
+  }
+  EXPECT_TRUE(refused(large)) << "too large as a whole";
 }
 
 }  // namespace

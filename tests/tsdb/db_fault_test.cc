@@ -103,6 +103,21 @@ TEST_F(DbFaultTest, ClosingInTheFailedStateKeepsWhatWasAcknowledged) {
 }
 
 // Fails the nth operation of each kind, for every n, in a history that checkpoints.
+TEST_F(DbFaultTest, ClosingAfterAFailedResumeMakesDurableWhatWasAcknowledged) {
+  options_.sync_policy = SyncPolicy::kNone;
+  Open();
+  PutSome(0, 10);
+  disk_.AddFault({.operation = Operation::kSync, .path_contains = "/head/"});
+  EXPECT_FALSE(db_->Sync().ok());
+  disk_.AddFault({.operation = Operation::kCreate, .path_contains = ".checkpoint"});
+  EXPECT_FALSE(db_->Resume().ok());
+  EXPECT_OK(db_->Close());
+  Kill();
+  disk_.Crash({.keep_bytes = Keep::kNothing, .keep_names = Keep::kNothing});
+  Open();
+  EXPECT_EQ(Everything(*db_), model_);
+}
+
 TEST_F(DbFaultTest, AnySingleFailureIsSurvived) {
   for (const Operation operation :
        {Operation::kCreate, Operation::kAppend, Operation::kSync, Operation::kDelete,
