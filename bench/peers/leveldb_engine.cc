@@ -1,0 +1,118 @@
+// LevelDB behind KeyValueEngine.
+#include <leveldb/cache.h>
+#include <leveldb/db.h>
+#include <leveldb/filter_policy.h>
+#include <leveldb/write_batch.h>
+
+#include <cstdlib>
+#include <sstream>
+#include <string>
+
+#include "bench/peers/key_value_engine.h"
+
+namespace tinyobs::bench {
+namespace {
+
+leveldb::Slice ToSlice(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
+std::string_view FromSlice(const leveldb::Slice& slice) { return {slice.data(), slice.size()}; }
+
+void Require(const leveldb::Status& status, std::string_view what) {
+  bench::Require(status.ok(), what, status.ToString());
+}
+
+class LevelDbCursor final : public Cursor {
+ public:
+  explicit LevelDbCursor(leveldb::Iterator* iterator) : iterator_(iterator) {}
+  ~LevelDbCursor() override { Require(iterator_->status(), "leveldb cursor"); }
+  bool Valid() const override { return iterator_->Valid(); }
+  void SeekToFirst() override { iterator_->SeekToFirst(); }
+  void SeekToLast() override { iterator_->SeekToLast(); }
+  void Seek(std::string_view key) override { iterator_->Seek(ToSlice(key)); }
+  void Next() override { iterator_->Next(); }
+  void Prev() override { iterator_->Prev(); }
+  std::string_view key() const override { return FromSlice(iterator_->key()); }
+  std::string_view value() const override { return FromSlice(iterator_->value()); }
+
+ private:
+  const std::unique_ptr<leveldb::Iterator> iterator_;
+};
+
+class LevelDbEngine final : public KeyValueEngine {
+ public:
+  LevelDbEngine(const std::string& folder, const EngineSettings& settings)
+      : cache_(leveldb::NewLRUCache(settings.block_cache_bytes)),
+        filter_(leveldb::NewBloomFilterPolicy(settings.filter_bits_per_key)) {
+    leveldb::Options options;
+    options.create_if_missing = true;
+    options.write_buffer_size = settings.memtable_bytes;
+    options.block_cache = cache_.get();
+    options.block_size = settings.block_bytes;
+    options.max_file_size = settings.table_bytes;
+    options.filter_policy = filter_.get();
+    options.compression = leveldb::kSnappyCompression;
+    options.max_open_files = 1000;
+    leveldb::DB* db = nullptr;
+    Require(leveldb::DB::Open(options, folder, &db), "leveldb open");
+    db_.reset(db);
+    read_.verify_checksums = true;
+  }
+
+  void Put(std::string_view key, std::string_view value, bool sync) override {
+    leveldb::WriteOptions options;
+    options.sync = sync;
+    Require(db_->Put(options, ToSlice(key), ToSlice(value)), "leveldb put");
+  }
+  void PutBatch(const std::vector<std::pair<std::string, std::string>>& batch) override {
+    batch_.Clear();
+    for (const auto& [key, value] : batch) batch_.Put(key, value);
+    Require(db_->Write({}, &batch_), "leveldb write");
+  }
+  bool Get(std::string_view key, std::string* value) override {
+    const leveldb::Status status = db_->Get(read_, ToSlice(key), value);
+    if (status.IsNotFound()) return false;
+    Require(status, "leveldb get");
+    return true;
+  }
+  std::unique_ptr<Cursor> NewCursor() override {
+    return std::make_unique<LevelDbCursor>(db_->NewIterator(read_));
+  }
+  // Without a call of its own for it, an empty range that still waits for the memtable is the way.
+  void Flush() override {
+    const leveldb::Slice none("");
+    db_->CompactRange(&none, &none);
+  }
+  void CompactAll() override { db_->CompactRange(nullptr, nullptr); }
+  void WaitForCompactions() override { CompactAll(); }
+  // The sum of the column "Write(MB)" of leveldb.stats.
+  uint64_t TableBytesWritten() override {
+    std::string text;
+    if (!db_->GetProperty("leveldb.stats", &text)) return 0;
+    std::istringstream lines(text);
+    double megabytes = 0;
+    for (std::string line; std::getline(lines, line);) {
+      std::istringstream row(line);
+      double level, files, size, seconds, read, write;
+      if (row >> level >> files >> size >> seconds >> read >> write) megabytes += write;
+    }
+    return static_cast<uint64_t>(megabytes * 1048576);
+  }
+
+ private:
+  const std::unique_ptr<leveldb::Cache> cache_;
+  const std::unique_ptr<const leveldb::FilterPolicy> filter_;
+  std::unique_ptr<leveldb::DB> db_;
+  leveldb::ReadOptions read_;
+  leveldb::WriteBatch batch_;
+};
+
+}  // namespace
+
+Peer LevelDbPeer() {
+  return {"leveldb",
+          std::to_string(leveldb::kMajorVersion) + "." + std::to_string(leveldb::kMinorVersion),
+          [](const std::string& folder, const EngineSettings& settings) {
+            return std::make_unique<LevelDbEngine>(folder, settings);
+          }};
+}
+
+}  // namespace tinyobs::bench
