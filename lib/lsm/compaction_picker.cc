@@ -1,7 +1,9 @@
 #include "lib/lsm/compaction_picker.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
+#include <vector>
 
 namespace tinyobs::lsm {
 namespace {
@@ -11,6 +13,9 @@ constexpr int kL0CountPerDepth = 4;
 // Inputs may grow to this many tables' worth for a merge that takes more in without dragging in
 // more of the next level.
 constexpr uint64_t kGrowToTables = 16;
+// Tables of L0 that one edit moves: bounds the edit, while a new version, which costs as much as
+// there are tables, serves many.
+constexpr size_t kMovesPerEdit = 256;
 
 using Busy = absl::flat_hash_set<uint64_t>;
 
@@ -44,16 +49,50 @@ KeyRange Union(const KeyRange& a, const KeyRange& b) {
           CompareUserKeys(a.last, b.last) >= 0 ? a.last : b.last};
 }
 
-// L0 tables overlap each other: whoever takes one must take every one it overlaps, or an older
-// version of a key would stay above a newer one.
+// L0 in groups of tables that overlap, be it by way of others: whoever takes a table must take its
+// group, or an older version of a key would stay above a newer one. Each group in the level's
+// order, the groups by their oldest table, the oldest first.
+std::vector<TableList> L0Groups(const Version& version) {
+  const TableList& tables = version.level(0);
+  std::vector<size_t> by_start(tables.size());
+  std::iota(by_start.begin(), by_start.end(), size_t{0});
+  std::sort(by_start.begin(), by_start.end(), [&](size_t a, size_t b) {
+    return CompareUserKeys(tables[a]->smallest_user_key(), tables[b]->smallest_user_key()) < 0;
+  });
+  std::vector<std::vector<size_t>> groups;  // of places in `tables`
+  std::string_view end;                     // of the last group
+  for (const size_t i : by_start) {
+    const TableFile& table = *tables[i];
+    if (groups.empty() || CompareUserKeys(end, table.smallest_user_key()) < 0) {
+      groups.emplace_back();
+      end = table.largest_user_key();
+    } else if (CompareUserKeys(end, table.largest_user_key()) < 0) {
+      end = table.largest_user_key();
+    }
+    groups.back().push_back(i);
+  }
+  for (std::vector<size_t>& group : groups) std::sort(group.begin(), group.end());
+  std::sort(groups.begin(), groups.end(),
+            [](const auto& a, const auto& b) { return a.back() > b.back(); });
+  std::vector<TableList> result(groups.size());
+  for (size_t i = 0; i < groups.size(); ++i) {
+    for (const size_t place : groups[i]) result[i].push_back(tables[place]);
+  }
+  return result;
+}
+
+// The tables of L0 that overlap `range`, and their groups.
 TableList L0Closure(const Version& version, const KeyRange& range) {
-  TableList tables = version.Overlapping(0, range);
-  while (!tables.empty()) {
-    KeyRange wider = RangeOf(tables);
-    wider.to_end = range.to_end;
-    TableList more = version.Overlapping(0, wider);
-    if (more.size() == tables.size()) break;
-    tables = std::move(more);
+  absl::flat_hash_set<uint64_t> numbers;
+  for (const TableList& group : L0Groups(version)) {
+    const bool overlaps = std::any_of(
+        group.begin(), group.end(), [&](const TablePtr& table) { return range.Overlaps(*table); });
+    if (!overlaps) continue;
+    for (const TablePtr& table : group) numbers.insert(table->meta.number);
+  }
+  TableList tables;
+  for (const TablePtr& table : version.level(0)) {
+    if (numbers.contains(table->meta.number)) tables.push_back(table);
   }
   return tables;
 }
@@ -102,20 +141,24 @@ CompactionChoice Grow(const Version& version, const PickerOptions& options, cons
 std::optional<CompactionChoice> PickL0(const Version& version, const PickerOptions& options,
                                        const Busy& busy) {
   // The group of overlapping tables that is deepest; of equal ones the one with the oldest table.
+  const std::vector<TableList> groups = L0Groups(version);
   std::optional<CompactionChoice> best;
-  int best_depth = 0;
-  absl::flat_hash_set<uint64_t> seen;
-  const TableList& tables = version.level(0);
-  for (auto table = tables.rbegin(); table != tables.rend(); ++table) {
-    if (seen.contains((*table)->meta.number)) continue;
-    TableList group = L0Closure(version, RangeOf({*table}));
-    for (const TablePtr& member : group) seen.insert(member->meta.number);
-    const int depth = OverlapDepth(group);
+  size_t best_depth = 0;
+  for (const TableList& group : groups) {
+    const size_t depth = SideBySide(group).size();
     if (depth <= best_depth || AnyBusy(group, busy)) continue;
-    CompactionChoice choice = Complete(version, options, 0, std::move(group));
+    CompactionChoice choice = Complete(version, options, 0, group);
     if (AnyBusy(choice.next_inputs, busy)) continue;
     best = std::move(choice);
     best_depth = depth;
+  }
+  if (!best.has_value() || !best->trivial_move) return best;
+  // Single tables move, and nothing deeper can go: whatever else may move goes along.
+  const TablePtr first = best->inputs[0];
+  for (const TableList& group : groups) {
+    if (best->inputs.size() == kMovesPerEdit) break;
+    if (group.size() > 1 || group[0] == first || AnyBusy(group, busy)) continue;
+    if (Complete(version, options, 0, group).trivial_move) best->inputs.push_back(group[0]);
   }
   return best;
 }

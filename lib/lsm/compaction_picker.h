@@ -3,7 +3,9 @@
 // Leveled: L0 is due when too many of its tables lie over one key, a deeper level when it holds
 // more bytes than its target. Of a level that is due, the table goes down that drags along the
 // fewest bytes of the next level per byte of its own, which keeps write amplification low without
-// any state between picks.
+// any state between picks. Of L0 the deepest group of overlapping tables goes. A flush makes one
+// table a partition, so L0 may be wide: a pick costs O(n log n), and tables that need no rewriting
+// go many at a time.
 //
 // Thread-safety: pure functions.
 #ifndef TINYOBS_LIB_LSM_COMPACTION_PICKER_H_
@@ -31,7 +33,8 @@ struct CompactionChoice {
   TableList inputs;        // of `level`
   TableList next_inputs;   // of level + 1, all that overlap `inputs`
   TableList grandparents;  // of level + 2, all that overlap either: where to cut outputs
-  // The table can change its level without being rewritten.
+  // The inputs, which do not overlap each other, can change their level without being rewritten. Of
+  // L0 these may be many; `grandparents` are then those of the first.
   bool trivial_move = false;
 
   int output_level() const { return level + 1; }

@@ -1,8 +1,8 @@
 // LevelIterator: one cursor over tables that lie side by side in key order.
 //
 // Opens a table only when the cursor comes to it, so an iterator over a level of a thousand tables
-// costs nothing until it is moved, and a scan holds one table open at a time. A single table (of
-// L0) is the same with a list of one.
+// costs nothing until it is moved, and a scan holds one table open at a time. L0, whose tables
+// overlap, is several such lists (SideBySide).
 //
 // Thread-safety: one thread.
 #ifndef TINYOBS_LIB_LSM_LEVEL_ITERATOR_H_

@@ -47,6 +47,8 @@ enum class SyncPolicy {
 struct StoreOptions {
   FileSystem* file_system = nullptr;  // not owned; nullptr = FileSystem::Posix()
   Clock* clock = nullptr;             // not owned; nullptr = Clock::System()
+  // Gets one line at a time, from any thread that is in the store, without a lock held. May call
+  // Stats() and read, but must not write, flush, compact, resume or close.
   std::function<void(std::string_view)> logger;
 
   bool create_if_missing = true;
@@ -119,7 +121,7 @@ struct StoreStats {
   // Since open.
   uint64_t flushes = 0;
   uint64_t compactions = 0;
-  uint64_t trivial_moves = 0;
+  uint64_t trivial_moves = 0;  // tables that changed their level without being rewritten
   uint64_t bytes_written_by_wal = 0;
   uint64_t bytes_written_by_flush = 0;
   uint64_t bytes_written_by_compaction = 0;

@@ -18,6 +18,8 @@ namespace {
 
 // Compactions read their inputs in pieces of this size.
 constexpr size_t kCompactionReadaheadBytes = 256 << 10;
+// While readers pin tables that nobody else needs: how late their files may go at worst.
+constexpr int64_t kObsoleteRecheckMs = 1000;
 
 }  // namespace
 
@@ -50,9 +52,17 @@ void StoreImpl::CompactionThread() {
   MutexLock lock(&mutex_);
   while (!closing()) {
     const bool is_due = CompactionIsDue() && !compaction_running_ && background_error_.ok();
+    // Whoever frees a table wakes us without mutex_ (it may hold that already, and readers must not
+    // wait for it), so the wake may come between our look and our wait, and be lost. Tables are
+    // marked obsolete under mutex_, so if none is (looked at first), there is nothing to miss.
+    const bool awaits_obsolete = registry_->AwaitsObsolete();
     const bool has_obsolete = registry_->HasObsolete();
     if (!is_due && !has_obsolete) {
-      state_changed_.Wait(&mutex_);
+      if (awaits_obsolete) {
+        state_changed_.WaitFor(&mutex_, kObsoleteRecheckMs);
+      } else {
+        state_changed_.Wait(&mutex_);
+      }
       continue;
     }
     compaction_running_ |= is_due;
@@ -103,7 +113,6 @@ absl::StatusOr<bool> StoreImpl::RunBackgroundWork() {
       const int64_t interval_ns = options_.sync_interval_ms * 1'000'000;
       if (clock_->MonotonicNs() - last_sync_ns_ < interval_ns) return absl::OkStatus();
       absl::Status status = SyncLogs();
-      MutexLock lock(&mutex_);
       if (!status.ok()) SetBackgroundError(status);
       return status;
     }));
@@ -151,7 +160,6 @@ absl::Status StoreImpl::FlushOldest() {
     });
   }
   if (!status.ok()) {
-    MutexLock lock(&mutex_);
     SetBackgroundError(status);
     return status;
   }
@@ -186,7 +194,7 @@ std::unique_ptr<Iterator> StoreImpl::NewCompactionInput(const CompactionChoice& 
         std::make_unique<LevelIterator>(table_cache_.get(), std::move(tables), read));
   };
   if (choice.level == 0) {
-    for (const TablePtr& table : choice.inputs) add({table});
+    for (TableList& row : SideBySide(choice.inputs)) add(std::move(row));
   } else {
     add(choice.inputs);
   }
@@ -205,9 +213,12 @@ absl::Status StoreImpl::RunCompaction(const std::shared_ptr<const Version>& vers
   }
   absl::Status status;
   if (choice.trivial_move) {
-    edit.added.push_back({choice.output_level(), choice.inputs[0]->meta});
-    status = InstallEdit(std::move(edit),
-                         [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { ++counters_.trivial_moves; });
+    for (const TablePtr& table : choice.inputs) {
+      edit.added.push_back({choice.output_level(), table->meta});
+    }
+    status = InstallEdit(std::move(edit), [this, &choice]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      counters_.trivial_moves += choice.inputs.size();
+    });
   } else {
     CompactionJobOptions job = NewJobOptions();
     job.table_bytes = options_.table_bytes;
@@ -231,12 +242,8 @@ absl::Status StoreImpl::RunCompaction(const std::shared_ptr<const Version>& vers
           });
     }
   }
-  if (!status.ok()) {
-    MutexLock lock(&mutex_);
-    SetBackgroundError(status);
-    return status;
-  }
-  return absl::OkStatus();
+  if (!status.ok()) SetBackgroundError(status);
+  return status;
 }
 
 absl::Status StoreImpl::InstallEdit(VersionEdit edit, const std::function<void()>& on_installed) {
@@ -313,10 +320,14 @@ void StoreImpl::DeleteFileOrLog(const std::string& path) {
 }
 
 void StoreImpl::SetBackgroundError(const absl::Status& status) {
-  if (absl::IsCancelled(status) || !background_error_.ok()) return;
-  background_error_ = status;
+  if (absl::IsCancelled(status)) return;
+  {
+    MutexLock lock(&mutex_);
+    if (!background_error_.ok()) return;
+    background_error_ = status;
+    state_changed_.NotifyAll();
+  }
   Log(StrCat(path_, ": writes are refused from now on: ", FromAbsl(status.message())));
-  state_changed_.NotifyAll();
 }
 
 }  // namespace tinyobs::lsm

@@ -79,7 +79,8 @@ absl::Status StoreImpl::ResumeAlone() {
 }
 
 // Nothing that failed is trusted again: the old logs (their ends are unknown) give way to a new
-// one, everything they cover goes into tables, and the edit that says so goes into a new manifest.
+// one, everything they cover goes into tables, and the edits that say so go into a new manifest if
+// the old one had a part in the failure.
 absl::Status StoreImpl::FlushEverythingToResume() {
   TINYOBS_RETURN_IF_ERROR(StartNewLog());
   const uint64_t log_number = log_->identity().number;
@@ -164,7 +165,6 @@ absl::StatusOr<uint64_t> StoreImpl::DropRange(std::string_view first, std::strin
     dropped = edit.removed.size();
     if (dropped == 0) return absl::OkStatus();
     const absl::Status status = InstallEdit(std::move(edit), {});
-    MutexLock lock(&mutex_);
     if (!status.ok()) SetBackgroundError(status);
     return status;
   }));

@@ -163,7 +163,7 @@ class StoreImpl final : public Store {
   void DeleteFileOrLog(const std::string& path);
   uint64_t NewFileNumber() { return next_file_number_.fetch_add(1, std::memory_order_relaxed); }
   // The first error stays until Resume; Cancelled (closing) is none.
-  void SetBackgroundError(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void SetBackgroundError(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
   // The slots: at most one flush and one compaction run at a time.
   void TakeSlot(bool* slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ReleaseSlot(bool* slot) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -179,7 +179,8 @@ class StoreImpl final : public Store {
   absl::Status InCompactionSlot(const std::function<absl::Status()>& work)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
-  void Log(std::string_view line) const {
+  // Runs the user's code, which may call Stats().
+  void Log(std::string_view line) const ABSL_LOCKS_EXCLUDED(mutex_) {
     if (options_.logger) options_.logger(line);
   }
 

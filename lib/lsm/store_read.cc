@@ -140,16 +140,14 @@ std::unique_ptr<Iterator> StoreImpl::NewIterator(const ReadOptions& options) con
   sstable::TableReadOptions read;
   read.fill_cache = options.fill_cache;
   const KeyRange range{options.lower_bound, options.upper_bound, options.upper_bound.empty()};
-  for (TablePtr& table : state->version->Overlapping(0, range)) {
-    children.push_back(
-        std::make_unique<LevelIterator>(table_cache_.get(), TableList{std::move(table)}, read));
-  }
-  for (int level = 1; level < kLevels; ++level) {
-    TableList tables = state->version->Overlapping(level, range);
-    if (tables.empty()) continue;
+  const auto add = [&](TableList tables) {
+    if (tables.empty()) return;
     children.push_back(
         std::make_unique<LevelIterator>(table_cache_.get(), std::move(tables), read));
-  }
+  };
+  // Which tables of L0 share a cursor does not matter: sequence numbers tell versions apart.
+  for (const TableList& row : state->version->l0_rows()) add(OverlappingIn(row, range));
+  for (int level = 1; level < kLevels; ++level) add(state->version->Overlapping(level, range));
   user.pinned = std::move(state);
   return NewUserIterator(std::move(user), NewMergingIterator(std::move(children)));
 }

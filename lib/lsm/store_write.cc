@@ -99,13 +99,10 @@ absl::Status StoreImpl::LeadWrites(Commit* leader) {
   {
     MutexUnlock unlock(&mutex_);
     status = CommitGroup(sequence, sync, memtable);
+    if (!status.ok()) SetBackgroundError(status);
   }
   counters_.bytes_written_by_wal += log_->size_bytes() - log_bytes_before;
-  if (status.ok()) {
-    visible_sequence_.store(next_sequence - 1, std::memory_order_release);
-  } else {
-    SetBackgroundError(status);
-  }
+  if (status.ok()) visible_sequence_.store(next_sequence - 1, std::memory_order_release);
   return status;
 }
 
@@ -189,11 +186,8 @@ absl::Status StoreImpl::MakeRoom() {
     return absl::OkStatus();
   }
   TINYOBS_RETURN_IF_ERROR(Stall());
-  absl::Status status;
-  {
-    MutexUnlock unlock(&mutex_);
-    status = SwitchMemtable();
-  }
+  MutexUnlock unlock(&mutex_);
+  absl::Status status = SwitchMemtable();
   if (!status.ok()) SetBackgroundError(status);
   return status;
 }
@@ -247,7 +241,6 @@ absl::Status StoreImpl::Sync() {
       TINYOBS_RETURN_IF_ERROR(Refusal());
     }
     absl::Status status = SyncLogs();
-    MutexLock lock(&mutex_);
     if (!status.ok()) SetBackgroundError(status);
     return status;
   });
@@ -264,8 +257,8 @@ absl::Status StoreImpl::Flush() {
       TINYOBS_RETURN_IF_ERROR(Stall());
     }
     absl::Status status = SwitchMemtable();
-    MutexLock lock(&mutex_);
     if (!status.ok()) SetBackgroundError(status);
+    MutexLock lock(&mutex_);
     target = switched_memtables_;
     return status;
   }));

@@ -14,11 +14,17 @@ void TableRegistry::Add(uint64_t number) {
   alive_.insert(number);
 }
 
+void TableRegistry::MarkObsolete() {
+  MutexLock lock(&mutex_);
+  ++awaited_;
+}
+
 void TableRegistry::Remove(uint64_t number, bool obsolete) {
   {
     MutexLock lock(&mutex_);
     alive_.erase(number);
     if (!obsolete) return;
+    --awaited_;
     obsolete_.push_back(number);
   }
   if (on_obsolete_) on_obsolete_();
@@ -27,6 +33,11 @@ void TableRegistry::Remove(uint64_t number, bool obsolete) {
 bool TableRegistry::HasObsolete() const {
   MutexLock lock(&mutex_);
   return !obsolete_.empty();
+}
+
+bool TableRegistry::AwaitsObsolete() const {
+  MutexLock lock(&mutex_);
+  return awaited_ > 0;
 }
 
 bool TableRegistry::Contains(uint64_t number) const {
@@ -46,6 +57,10 @@ TableFile::TableFile(TableMeta table_meta, std::shared_ptr<TableRegistry> regist
 
 TableFile::~TableFile() {
   registry_->Remove(meta.number, obsolete_.load(std::memory_order_relaxed));
+}
+
+void TableFile::MarkObsolete() const {
+  if (!obsolete_.exchange(true, std::memory_order_relaxed)) registry_->MarkObsolete();
 }
 
 VersionBuilder::VersionBuilder(const Version& base, std::shared_ptr<TableRegistry> registry)
@@ -132,24 +147,20 @@ absl::Status Version::CheckAndCount() {
     }
     bytes_[static_cast<size_t>(i)] = bytes;
   }
-  l0_depth_ = OverlapDepth(levels_[0]);
+  l0_rows_ = SideBySide(levels_[0]);
   return absl::OkStatus();
 }
 
 TableList Version::Overlapping(int level_number, const KeyRange& range) const {
-  TableList result;
   const TableList& tables = level(level_number);
   if (level_number == 0) {
+    TableList result;
     for (const TablePtr& table : tables) {
       if (range.Overlaps(*table)) result.push_back(table);
     }
     return result;
   }
-  for (size_t i = FindTable(level_number, range.first); i < tables.size(); ++i) {
-    if (!range.Overlaps(*tables[i])) break;
-    result.push_back(tables[i]);
-  }
-  return result;
+  return OverlappingIn(tables, range);
 }
 
 size_t Version::FindTable(int level_number, std::string_view user_key) const {
@@ -170,22 +181,37 @@ size_t FindTableIn(const TableList& tables, std::string_view user_key) {
   return static_cast<size_t>(found - tables.begin());
 }
 
-int OverlapDepth(const TableList& tables) {
-  std::vector<const TableFile*> by_start;
-  by_start.reserve(tables.size());
-  for (const TablePtr& table : tables) by_start.push_back(table.get());
-  std::sort(by_start.begin(), by_start.end(), [](const TableFile* a, const TableFile* b) {
+TableList OverlappingIn(const TableList& tables, const KeyRange& range) {
+  TableList result;
+  for (size_t i = FindTableIn(tables, range.first); i < tables.size(); ++i) {
+    if (!range.Overlaps(*tables[i])) break;
+    result.push_back(tables[i]);
+  }
+  return result;
+}
+
+std::vector<TableList> SideBySide(const TableList& tables) {
+  TableList by_start = tables;
+  std::sort(by_start.begin(), by_start.end(), [](const TablePtr& a, const TablePtr& b) {
     return CompareUserKeys(a->smallest_user_key(), b->smallest_user_key()) < 0;
   });
-  // The ends of the tables that are open at the sweep's position, the nearest on top.
-  std::priority_queue<std::string_view, std::vector<std::string_view>, std::greater<>> ends;
-  size_t depth = 0;
-  for (const TableFile* table : by_start) {
-    while (!ends.empty() && CompareUserKeys(ends.top(), table->smallest_user_key()) < 0) ends.pop();
-    ends.push(table->largest_user_key());
-    depth = std::max(depth, ends.size());
+  // Where each row ends so far, the nearest end on top. A row is only opened when every other one
+  // holds a table over the same key.
+  using End = std::pair<std::string_view, size_t>;
+  std::priority_queue<End, std::vector<End>, std::greater<>> ends;
+  std::vector<TableList> rows;
+  for (TablePtr& table : by_start) {
+    size_t row = rows.size();
+    if (!ends.empty() && CompareUserKeys(ends.top().first, table->smallest_user_key()) < 0) {
+      row = ends.top().second;
+      ends.pop();
+    } else {
+      rows.emplace_back();
+    }
+    ends.emplace(table->largest_user_key(), row);
+    rows[row].push_back(std::move(table));
   }
-  return static_cast<int>(depth);
+  return rows;
 }
 
 }  // namespace tinyobs::lsm

@@ -41,16 +41,22 @@ class TableRegistry {
   explicit TableRegistry(std::function<void()> on_obsolete = {})
       : on_obsolete_(std::move(on_obsolete)) {}
   void Add(uint64_t number) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Its last holder is still there, but no later Version has it. Once per table.
+  void MarkObsolete() ABSL_LOCKS_EXCLUDED(mutex_);
+  // `obsolete`: after MarkObsolete.
   void Remove(uint64_t number, bool obsolete) ABSL_LOCKS_EXCLUDED(mutex_);
   bool Contains(uint64_t number) const ABSL_LOCKS_EXCLUDED(mutex_);
   // Files that nobody needs since the last call; the caller unlinks them.
   std::vector<uint64_t> TakeObsolete() ABSL_LOCKS_EXCLUDED(mutex_);
   bool HasObsolete() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Whether files are left that go as soon as their last holder lets go.
+  bool AwaitsObsolete() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   const std::function<void()> on_obsolete_;
   mutable Mutex mutex_;
   absl::flat_hash_set<uint64_t> alive_ ABSL_GUARDED_BY(mutex_);
+  size_t awaited_ ABSL_GUARDED_BY(mutex_) = 0;  // of these, the marked ones
   std::vector<uint64_t> obsolete_ ABSL_GUARDED_BY(mutex_);
 };
 
@@ -66,7 +72,7 @@ class TableFile {
   std::string_view smallest_user_key() const { return UserKeyOf(meta.smallest); }
   std::string_view largest_user_key() const { return UserKeyOf(meta.largest); }
   // No later Version has it: its file goes with the last holder.
-  void MarkObsolete() const { obsolete_.store(true, std::memory_order_relaxed); }
+  void MarkObsolete() const;
 
  private:
   const std::shared_ptr<TableRegistry> registry_;
@@ -104,7 +110,9 @@ class Version {
   uint64_t LevelBytes(int level) const { return bytes_[static_cast<size_t>(level)]; }
   // The largest number of L0 tables over one key: what a read pays and what a stall counts. Tables
   // of different partitions never lie over each other.
-  int l0_depth() const { return l0_depth_; }
+  int l0_depth() const { return static_cast<int>(l0_rows_.size()); }
+  // All of L0 as SideBySide sorts it: a cursor needs one open table a row.
+  const std::vector<TableList>& l0_rows() const { return l0_rows_; }
 
   // The tables of `level` that overlap `range`, in the level's order.
   TableList Overlapping(int level, const KeyRange& range) const;
@@ -120,7 +128,7 @@ class Version {
 
   std::array<TableList, kLevels> levels_;
   std::array<uint64_t, kLevels> bytes_ = {};
-  int l0_depth_ = 0;
+  std::vector<TableList> l0_rows_;
 };
 
 // Many edits -> one Version: sorted and checked once, however long the manifest is.
@@ -149,8 +157,11 @@ class VersionBuilder {
 
 // Index of the first table whose largest user key is >= `user_key`; `tables` is in key order.
 size_t FindTableIn(const TableList& tables, std::string_view user_key);
-// The largest number of `tables` over one key.
-int OverlapDepth(const TableList& tables);
+// The tables of `tables` that overlap `range`; `tables` is in key order, without overlap.
+TableList OverlappingIn(const TableList& tables, const KeyRange& range);
+// `tables` in as few rows as can be, each in key order and without overlap: as many as tables lie
+// over one key at most. O(n log n).
+std::vector<TableList> SideBySide(const TableList& tables);
 
 }  // namespace tinyobs::lsm
 

@@ -1,6 +1,8 @@
 // Store as its users see it: the contract of store.h, one promise a test.
 #include "lib/lsm/store.h"
 
+#include <sys/resource.h>
+
 #include <map>
 #include <string>
 #include <vector>
@@ -76,6 +78,11 @@ class StoreTest : public ::testing::Test {
       ASSERT_OK(more);
       if (!*more) break;
     }
+  }
+  // So many partitions of one key each, in one flush.
+  void FlushPartitions(int count, std::string_view value) {
+    for (int i = 0; i < count; ++i) ASSERT_OK(store_->Put(Key(i), value));
+    ASSERT_OK(store_->Flush());
   }
   uint64_t Tables() {
     uint64_t count = 0;
@@ -466,6 +473,74 @@ TEST_F(StoreTest, DropRangeLeavesTablesThatReachBeyondIt) {
   EXPECT_EQ(Scan(), "a=1 m=2 ");
 }
 
+TEST_F(StoreTest, ManySmallPartitionsMoveDownInFewSteps) {
+  constexpr int kPartitions = 2000;
+  options_.partition_of = [](std::string_view key) { return key; };
+  options_.level1_bytes = 64 << 20;
+  Open();
+  FlushPartitions(kPartitions, "v");
+  ASSERT_EQ(store_->Stats().levels[0].files, uint64_t{kPartitions});
+  const uint64_t opens = fs_.Count(Operation::kOpen);
+  int steps = 1;
+  while (true) {
+    ASSERT_OK_AND_ASSIGN(const bool more, store_->RunBackgroundWork());
+    if (!more) break;
+    ASSERT_LE(++steps, 10);
+  }
+  const StoreStats stats = store_->Stats();
+  EXPECT_LT(stats.levels[0].files, 16u);
+  EXPECT_EQ(stats.trivial_moves, stats.levels[1].files);
+  EXPECT_EQ(Tables(), uint64_t{kPartitions});
+  EXPECT_EQ(stats.compactions, 0u);
+  EXPECT_EQ(fs_.Count(Operation::kOpen), opens);
+  EXPECT_EQ(Get(Key(0)), "v");
+  EXPECT_EQ(Get(Key(kPartitions - 1)), "v");
+}
+
+TEST_F(StoreTest, AnIteratorOpensOnlyTheTablesItComesTo) {
+  constexpr int kPartitions = 300;
+  options_.partition_of = [](std::string_view key) { return key; };
+  options_.l0_compaction_trigger = 10000;
+  options_.l0_stall_trigger = 20000;
+  Open();
+  FlushPartitions(kPartitions, "old");
+  FlushPartitions(kPartitions, "new");
+  ASSERT_EQ(store_->Stats().levels[0].files, 2u * kPartitions);
+  Open();  // with no table open
+  const uint64_t opens = fs_.Count(Operation::kOpen);
+  auto iterator = store_->NewIterator({});
+  EXPECT_EQ(fs_.Count(Operation::kOpen), opens);
+  iterator->Seek(Key(100));
+  ASSERT_TRUE(iterator->Valid());
+  EXPECT_EQ(iterator->key(), Key(100));
+  EXPECT_EQ(iterator->value(), "new");
+  EXPECT_LE(fs_.Count(Operation::kOpen) - opens, 4u);
+  std::string expected;
+  for (int i = 0; i < kPartitions; ++i) expected += StrCat(Key(i), "=new ");
+  EXPECT_EQ(Scan(), expected);
+}
+
+TEST_F(StoreTest, TheLoggerMayAskForStats) {
+  std::vector<absl::Status> seen;
+  options_.sync_policy = SyncPolicy::kAlways;
+  options_.logger = [this, &seen](std::string_view) {
+    if (store_ != nullptr) seen.push_back(store_->Stats().background_error);
+  };
+  Open();
+  fs_.AddFault({.operation = Operation::kAppend, .path_contains = ".log"});
+  EXPECT_CODE(store_->Put("a", "1"), StatusCode::kUnavailable);
+  ASSERT_EQ(seen.size(), 1u);
+  EXPECT_CODE(seen[0], StatusCode::kUnavailable);
+  ASSERT_OK(store_->Resume());
+  ASSERT_EQ(seen.size(), 2u);
+  EXPECT_OK(seen[1]);
+  ASSERT_OK(store_->Put("a", "1"));
+  fs_.AddFault({.operation = Operation::kCreate, .path_contains = ".sst"});
+  EXPECT_CODE(store_->Flush(), StatusCode::kUnavailable);
+  EXPECT_EQ(seen.size(), 3u);
+  options_.logger = nullptr;
+}
+
 TEST_F(StoreTest, AFullDiskRefusesWritesKeepsReadingAndRecoversByResume) {
   Open();
   for (int i = 0; i < 500; ++i) ASSERT_OK(store_->Put(Key(i), std::string(200, 'v')));
@@ -619,6 +694,49 @@ TEST_F(StoreTest, StatsCountBytesOnDisk) {
   EXPECT_GT(stats.bytes_written_by_wal, 200'000u);
   EXPECT_GT(stats.flushes, 0u);
   EXPECT_EQ(stats.last_sequence, 2001u);
+}
+
+// The limit of open files, lowered while this lives.
+class FileLimit {
+ public:
+  explicit FileLimit(rlim_t files) {
+    getrlimit(RLIMIT_NOFILE, &saved_);
+    rlimit lowered = saved_;
+    lowered.rlim_cur = files;
+    setrlimit(RLIMIT_NOFILE, &lowered);
+  }
+  ~FileLimit() { setrlimit(RLIMIT_NOFILE, &saved_); }
+
+ private:
+  rlimit saved_;
+};
+
+TEST(StoreOnDisk, MorePartitionsThanFileHandlesAreNoTrouble) {
+  constexpr int kPartitions = 200;
+  testing::TempDir folder;
+  StoreOptions options;
+  options.partition_of = [](std::string_view key) { return key; };
+  options.background_threads = false;
+  options.l0_compaction_trigger = 10000;
+  options.l0_stall_trigger = 20000;
+  options.max_open_tables = 16;
+  auto store = Store::Open(folder.File("db"), options);
+  ASSERT_OK(store);
+  for (int i = 0; i < kPartitions; ++i) ASSERT_OK((*store)->Put(Key(i), "v"));
+  const FileLimit limit(80);
+  const auto count = [&] {
+    auto iterator = (*store)->NewIterator({});
+    int entries = 0;
+    for (iterator->SeekToFirst(); iterator->Valid(); iterator->Next()) ++entries;
+    EXPECT_OK(iterator->status());
+    return entries;
+  };
+  ASSERT_OK((*store)->Flush());
+  EXPECT_EQ((*store)->Stats().levels[0].files, uint64_t{kPartitions});
+  EXPECT_EQ(count(), kPartitions);
+  ASSERT_OK((*store)->CompactRange("", ""));
+  EXPECT_EQ((*store)->Stats().levels[0].files, 0u);
+  EXPECT_EQ(count(), kPartitions);
 }
 
 TEST(StoreOnDisk, WorksOnTheRealFileSystemWithThreads) {

@@ -134,11 +134,16 @@ TEST_F(VersionTest, AFileIsObsoleteOnlyWhenTheLastVersionThatHoldsItIsGone) {
   remove.removed = {{0, 1}};
   ASSERT_OK_AND_ASSIGN(auto after, Apply(*version, remove));
   ASSERT_EQ(replaced_.size(), 1u);
+  EXPECT_FALSE(registry_->AwaitsObsolete());
   replaced_[0]->MarkObsolete();
+  replaced_[0]->MarkObsolete();  // is one file all the same
   replaced_.clear();
-  EXPECT_TRUE(registry_->TakeObsolete().empty());
+  EXPECT_TRUE(registry_->AwaitsObsolete());
+  EXPECT_FALSE(registry_->HasObsolete());
   EXPECT_TRUE(registry_->Contains(1));
   version = nullptr;
+  EXPECT_FALSE(registry_->AwaitsObsolete());
+  EXPECT_TRUE(registry_->HasObsolete());
   EXPECT_EQ(registry_->TakeObsolete(), std::vector<uint64_t>{1});
   EXPECT_FALSE(registry_->Contains(1));
 }
@@ -158,20 +163,28 @@ TEST_F(VersionTest, EditsThatContradictTheVersionAreDataLoss) {
   EXPECT_CODE(Apply(*version, overlap), StatusCode::kDataLoss);
 }
 
-TEST(OverlapDepth, CountsTablesOverOneKeyOnly) {
+TEST(SideBySide, MakesAsFewRowsAsTablesLieOverOneKey) {
   auto registry = std::make_shared<TableRegistry>();
-  const auto depth = [&](std::vector<std::pair<std::string, std::string>> ranges) {
+  const auto rows = [&](std::vector<std::pair<std::string, std::string>> ranges) {
     TableList tables;
     for (const auto& [first, last] : ranges) {
       tables.push_back(
           std::make_shared<const TableFile>(Meta(tables.size() + 1, first, last), registry));
     }
-    return OverlapDepth(tables);
+    std::string text;
+    for (const TableList& row : SideBySide(tables)) {
+      for (const TablePtr& table : row) {
+        StrAppend(&text, table->smallest_user_key(), "-", table->largest_user_key(), " ");
+      }
+      text += "| ";
+    }
+    return text;
   };
-  EXPECT_EQ(depth({}), 0);
-  EXPECT_EQ(depth({{"a", "b"}, {"c", "d"}, {"e", "f"}}), 1);
-  EXPECT_EQ(depth({{"a", "c"}, {"c", "d"}}), 2);
-  EXPECT_EQ(depth({{"a", "z"}, {"b", "c"}, {"d", "e"}, {"d", "x"}}), 3);
+  EXPECT_EQ(rows({}), "");
+  EXPECT_EQ(rows({{"e", "f"}, {"a", "b"}, {"c", "d"}}), "a-b c-d e-f | ");
+  EXPECT_EQ(rows({{"a", "c"}, {"c", "d"}}), "a-c | c-d | ");
+  EXPECT_EQ(rows({{"a", "z"}, {"b", "c"}, {"d", "e"}, {"d", "x"}}), "a-z | b-c d-e | d-x | ");
+  EXPECT_EQ(rows({{"a", "c"}, {"b", "f"}, {"d", "e"}, {"g", "h"}}), "a-c d-e g-h | b-f | ");
 }
 
 class ManifestTest : public ::testing::Test {
