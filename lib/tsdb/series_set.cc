@@ -26,8 +26,7 @@ absl::Status SeriesSetImpl::Load(SeriesRef ref) {
   merger_.Finish(&columns_);
   samples_ += columns_.size();
   if (limit > 0 && samples_ > limit) {
-    return absl::ResourceExhaustedError(
-        StrCat("the query selects more than ", limit, " samples, its limit"));
+    return QueryLimitError(StrCat("the query selects more than ", limit, " samples, its limit"));
   }
   return absl::OkStatus();
 }

@@ -51,9 +51,10 @@ std::string Body(const Write& write) {
 
 }  // namespace
 
-SamplesJson::SamplesJson() : body_("{\"metrics\":[") {}
+SamplesJson::SamplesJson(MayGrow may_grow)
+    : may_grow_(std::move(may_grow)), body_("{\"metrics\":[") {}
 
-void SamplesJson::Add(const Labels& labels, std::string_view type, const Columns& columns,
+bool SamplesJson::Add(const Labels& labels, std::string_view type, const Columns& columns,
                       Resolution resolution) {
   std::string before_value = "{\"name\":";
   AppendJsonString(labels.metric(), &before_value);
@@ -71,7 +72,9 @@ void SamplesJson::Add(const Labels& labels, std::string_view type, const Columns
     body_.append(after_value);
     AppendRfc3339(columns.timestamps_ms[i], &body_);
     body_.append("\"}");
+    if (may_grow_ && !may_grow_(body_.size())) return false;
   }
+  return true;
 }
 
 std::string SamplesJson::Finish() {
@@ -79,9 +82,9 @@ std::string SamplesJson::Finish() {
   return std::move(body_);
 }
 
-RangeJson::RangeJson() : body_("{\"data\":[") {}
+RangeJson::RangeJson(MayGrow may_grow) : may_grow_(std::move(may_grow)), body_("{\"data\":[") {}
 
-void RangeJson::Add(const Labels& labels, const Columns& points, Resolution resolution) {
+bool RangeJson::Add(const Labels& labels, const Columns& points, Resolution resolution) {
   if (!first_) body_.push_back(',');
   first_ = false;
   body_.append("{\"metric\":");
@@ -94,8 +97,10 @@ void RangeJson::Add(const Labels& labels, const Columns& points, Resolution reso
     StrAppend(&body_, i > 0 ? "," : "", "{\"t\":", points.timestamps_ms[i], ",\"v\":");
     AppendJsonNumber(points.values[i], &body_);
     body_.push_back('}');
+    if (may_grow_ && !may_grow_(body_.size())) return false;
   }
   StrAppend(&body_, "],\"resolution\":\"", ResolutionName(resolution), "\"}");
+  return !may_grow_ || may_grow_(body_.size());
 }
 
 std::string RangeJson::Finish() {
@@ -103,28 +108,44 @@ std::string RangeJson::Finish() {
   return std::move(body_);
 }
 
-Columns ThinOut(const Columns& points, size_t max_points) {
+namespace {
+
+// Adds what stands for the points [begin, end).
+void AddMean(const Columns& points, size_t begin, size_t end, Columns* out) {
+  // long double, so that a sum of large values does not become infinite.
+  long double sum = 0;
+  size_t count = 0;
+  for (size_t i = begin; i < end; ++i) {
+    if (std::isnan(points.values[i])) continue;
+    sum += points.values[i];
+    ++count;
+  }
+  out->Add(points.timestamps_ms[begin],
+           count == 0 ? std::numeric_limits<double>::quiet_NaN()
+                      : static_cast<double>(sum / static_cast<long double>(count)));
+}
+
+void AddLast(const Columns& points, size_t begin, size_t end, Columns* out) {
+  size_t last = end - 1;
+  while (last > begin && std::isnan(points.values[last])) --last;
+  if (std::isnan(points.values[last])) last = end - 1;
+  out->Add(points.timestamps_ms[last], points.values[last]);
+}
+
+}  // namespace
+
+Columns ThinOut(const Columns& points, size_t max_points, ThinBy by) {
   TINYOBS_CHECK(max_points > 0);
   const size_t group = points.size() / max_points;
   if (points.size() <= max_points || group < 2) return points;
-  Columns means;
-  means.timestamps_ms.reserve(points.size() / group + 1);
-  means.values.reserve(points.size() / group + 1);
+  Columns thin;
+  thin.timestamps_ms.reserve(points.size() / group + 1);
+  thin.values.reserve(points.size() / group + 1);
   for (size_t begin = 0; begin < points.size(); begin += group) {
     const size_t end = std::min(begin + group, points.size());
-    // long double, so that a sum of large values does not become infinite.
-    long double sum = 0;
-    size_t count = 0;
-    for (size_t i = begin; i < end; ++i) {
-      if (std::isnan(points.values[i])) continue;
-      sum += points.values[i];
-      ++count;
-    }
-    means.Add(points.timestamps_ms[begin],
-              count == 0 ? std::numeric_limits<double>::quiet_NaN()
-                         : static_cast<double>(sum / static_cast<long double>(count)));
+    by == ThinBy::kMean ? AddMean(points, begin, end, &thin) : AddLast(points, begin, end, &thin);
   }
-  return means;
+  return thin;
 }
 
 std::string MetricsListJson(std::span<const std::string> names) {

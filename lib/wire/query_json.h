@@ -11,6 +11,7 @@
 #define TINYOBS_LIB_WIRE_QUERY_JSON_H_
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,20 +23,24 @@
 
 namespace tinyobs::wire {
 
+// Asked each time an answer has grown, with its size in bytes; false stops it. So the limit holds
+// within a series too: one series can be millions of samples.
+using MayGrow = std::function<bool(size_t bytes)>;
+
 // GET /v1/query: {"metrics":[sample,...],"count":N}. A value JSON cannot carry (NaN, infinities) is
 // null.
 class SamplesJson {
  public:
-  SamplesJson();
+  explicit SamplesJson(MayGrow may_grow = nullptr);
   // All samples of one series. `type` as it was ingested. Downsampled series carry the label
-  // __resolution__.
-  void Add(const Labels& labels, std::string_view type, const Columns& columns,
+  // __resolution__. False: stopped by `may_grow`, and nothing but destruction may follow.
+  bool Add(const Labels& labels, std::string_view type, const Columns& columns,
            Resolution resolution);
-  size_t size_bytes() const { return body_.size(); }
   // Call once, last.
   std::string Finish();
 
  private:
+  const MayGrow may_grow_;
   std::string body_;
   uint64_t count_ = 0;
 };
@@ -44,20 +49,28 @@ class SamplesJson {
 // "resolution":".."}]}. Labels that start with '_' are left out.
 class RangeJson {
  public:
-  RangeJson();
-  void Add(const Labels& labels, const Columns& points, Resolution resolution);
-  size_t size_bytes() const { return body_.size(); }
+  explicit RangeJson(MayGrow may_grow = nullptr);
+  // False as for SamplesJson.
+  bool Add(const Labels& labels, const Columns& points, Resolution resolution);
   std::string Finish();
 
  private:
+  const MayGrow may_grow_;
   std::string body_;
   bool first_ = true;
 };
 
-// More than `max_points` points become means of floor(points / max_points) neighbours each, at the
-// time of the first of them, so the answer may hold up to twice max_points. NaN does not count; a
-// group of nothing else is NaN. REQUIRES: max_points > 0.
-Columns ThinOut(const Columns& points, size_t max_points);
+// What stands for a group of neighbouring points.
+enum class ThinBy {
+  kMean,  // at the time of the first point
+  kLast,  // the last point at its own time: the only one right for a counter, which may restart
+          // within the group, and whose mean is then a value it never had
+};
+
+// More than `max_points` points become one for each floor(points / max_points) neighbours, so the
+// answer may hold up to twice max_points. NaN does not count; a group of nothing else is NaN.
+// REQUIRES: max_points > 0.
+Columns ThinOut(const Columns& points, size_t max_points, ThinBy by = ThinBy::kMean);
 
 // {"metrics":["a","b"],"count":2}
 std::string MetricsListJson(std::span<const std::string> names);

@@ -181,6 +181,30 @@ TEST_F(AppTest, IngestTakesGzip) {
   EXPECT_EQ(Send("POST", "/v1/ingest", "x", {{"Content-Encoding", "br"}}).status, 415);
 }
 
+TEST_F(AppTest, ASampleWithoutATypeKeepsTheTypeOfItsMetric) {
+  Ingest(R"({"metrics":[{"name":"m","type":"gauge","value":1}]})");
+  Ingest(R"({"metrics":[{"name":"m","value":2}]})");
+  EXPECT_EQ(db_.Metadata("m").type, "gauge");
+  Ingest(R"({"metrics":[{"name":"m","type":"counter","value":3},{"name":"m","value":4}]})");
+  EXPECT_EQ(db_.Metadata("m").type, "counter");
+}
+
+TEST_F(AppTest, DecompressedBodiesTakeFromTheBudgetOfRequests) {
+  ByteBudget budget(300'000);
+  context_.request_bytes = &budget;
+  app_ = MakeApp(&context_, &counters_, AccessPolicy("127.0.0.1", 8080), FindPage, 1 << 20);
+  const std::string small = Gzip("{}" + std::string(100'000, ' '));
+  const std::string large = Gzip("{}" + std::string(400'000, ' '));
+  EXPECT_EQ(Send("POST", "/v1/ingest", small, {{"Content-Encoding", "gzip"}}).status, 200);
+  EXPECT_EQ(budget.used(), 0u);
+  const auto refused = Send("POST", "/v1/ingest", large, {{"Content-Encoding", "gzip"}});
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_EQ(refused.Header("Retry-After"), "1");
+  EXPECT_EQ(budget.used(), 0u);
+  ASSERT_TRUE(budget.Take(250'000));  // another body
+  EXPECT_EQ(Send("POST", "/v1/ingest", small, {{"Content-Encoding", "gzip"}}).status, 503);
+}
+
 // --- query
 
 TEST_F(AppTest, QueryDefaultsToTheLastHourBothEndsIncluded) {
@@ -247,12 +271,46 @@ TEST_F(AppTest, QueryLimitsAreNamed) {
   EXPECT_NE(deadline.body.find("longer than -1 ms"), std::string::npos) << deadline.body;
 }
 
+TEST_F(AppTest, TheAnswersLimitHoldsWithinOneSeries) {
+  // 1000 samples are some 60 KB; the answer must stop at the limit, not at the end of the series.
+  for (int i = 0; i < 1000; ++i) db_.Put(Labels::Of("m"), kNow - i, i);
+  ByteBudget budget(10'000);
+  context_.response_bytes = &budget;
+  context_.max_answer_bytes = 8'000;
+  EXPECT_EQ(Get("/v1/query").status, 422);  // and not 503: it never grew to the budget
+  EXPECT_EQ(Get("/v1/query/range?metric=m").status, 422);
+  EXPECT_EQ(budget.used(), 0u);
+}
+
+TEST_F(AppTest, GrowingAnswersTakeFromTheBudgetOfAnswers) {
+  for (int i = 0; i < 1000; ++i) db_.Put(Labels::Of("m"), kNow - i, i);
+  ByteBudget budget(100'000);
+  context_.response_bytes = &budget;
+  context_.max_answer_bytes = 90'000;
+  {
+    const auto first = Get("/v1/query");
+    EXPECT_EQ(first.status, 200);
+    EXPECT_GE(budget.used(), first.body.size());  // held until it is sent
+    const auto second = Get("/v1/query");
+    EXPECT_EQ(second.status, 503);
+    EXPECT_EQ(second.Header("Retry-After"), "1");
+    EXPECT_EQ(Get("/v1/query/range?metric=m").status, 503);
+  }
+  EXPECT_EQ(budget.used(), 0u);
+  EXPECT_EQ(Get("/v1/query/range?metric=m").status, 200);
+}
+
 TEST_F(AppTest, QueryErrorsMapToTheirCodes) {
   db_.SetReadError(absl::DataLossError("block 7"));
   EXPECT_EQ(Get("/v1/query").body,
             Error("Internal Server Error", "failed to query metrics: block 7"));
   db_.SetReadError(absl::UnavailableError("disk"));
   EXPECT_EQ(Get("/v1/query/range?metric=m").status, 503);
+  // As the file system reports it: nothing that a narrower range would help.
+  db_.SetReadError(absl::ResourceExhaustedError("open 7.sst: Too many open files"));
+  const auto handles = Get("/v1/query");
+  EXPECT_EQ(handles.status, 503);
+  EXPECT_EQ(handles.body.find("narrow"), std::string::npos) << handles.body;
 }
 
 // --- query range
@@ -288,6 +346,17 @@ TEST_F(AppTest, RangeThinsOutToMaxPoints) {
             "\n");
 }
 
+TEST_F(AppTest, RangeKeepsTheLastPointsOfACounterWhenAsked) {
+  // A counter that grows by one a step and restarts at half of its way.
+  for (int i = 0; i < 100; ++i) db_.Put(Labels::Of("m"), kNow - 100 + i, i < 45 ? 1000 + i : i);
+  EXPECT_EQ(Get("/v1/query/range?metric=m&maxPoints=2&agg=last").body,
+            R"({"data":[{"metric":"m","points":[{"t":1763423999949,"v":49},)"
+            R"({"t":1763423999999,"v":99}],"resolution":"raw"}]})"
+            "\n");
+  EXPECT_EQ(Get("/v1/query/range?metric=m&maxPoints=2&agg=mean").body,
+            Get("/v1/query/range?metric=m&maxPoints=2").body);
+}
+
 TEST_F(AppTest, RangeRefusals) {
   const auto message = [this](std::string_view query) {
     const auto answer = Get(StrCat("/v1/query/range?", query));
@@ -303,6 +372,7 @@ TEST_F(AppTest, RangeRefusals) {
   EXPECT_EQ(message("metric=m&maxPoints=x"), bad("invalid maxPoints: \\\"x\\\" is not an integer"));
   EXPECT_EQ(message("metric=m&maxPoints=0"), bad("maxPoints must be between 1 and 5000"));
   EXPECT_EQ(message("metric=m&maxPoints=5001"), bad("maxPoints must be between 1 and 5000"));
+  EXPECT_EQ(message("metric=m&agg=sum"), bad("invalid agg: \\\"sum\\\"; it must be mean or last"));
   EXPECT_EQ(Get("/v1/query/range?metric=m&start=0&end=7776000").status, 200);
   EXPECT_EQ(Get("/v1/query/range?metric=m&start=10&end=10").status, 200);
   EXPECT_EQ(Get("/v1/query/range?metric=m&maxPoints=5000").status, 200);
@@ -441,7 +511,9 @@ TEST_F(AppTest, ForeignPagesCannotWrite) {
 
 TEST_F(AppTest, ForeignHostNamesAreRefusedOnLoopback) {
   for (const char* const host : {"evil.example", "evil.example:8080", "localhost.evil.example",
-                                 "127.0.0.1.evil.example:8080", "[::2]:8080", "10.0.0.1"}) {
+                                 "127.0.0.1.evil.example:8080", "[::2]:8080", "10.0.0.1",
+                                 "127.0.0.2", "localhost:80@evil.example", "localhost:x",
+                                 "localhost:1:2", "[::1]x", "[::1]:80@evil.example", "[::1"}) {
     EXPECT_EQ(Send("GET", "/v1/stats", "", {{"Host", host}}).status, 403) << host;
     EXPECT_EQ(Send("GET", "/", "", {{"Host", host}}).status, 403) << host;
   }
@@ -457,6 +529,14 @@ TEST_F(AppTest, ForeignHostNamesAreRefusedOnLoopback) {
                   .body = ""})
                 .status,
             200);
+}
+
+TEST(AccessPolicy, AllowsTheListenAddressAsHost) {
+  const AccessPolicy policy("127.0.0.2", 9000);
+  EXPECT_TRUE(policy.HostAllowed("127.0.0.2:9000"));
+  EXPECT_TRUE(policy.HostAllowed("localhost:9000"));
+  EXPECT_FALSE(policy.HostAllowed("127.0.0.3:9000"));
+  EXPECT_TRUE(AccessPolicy("::1", 9000).HostAllowed("[::1]:9000"));
 }
 
 TEST_F(AppTest, DashboardPagesCarryTagsAndPolicy) {

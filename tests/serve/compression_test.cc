@@ -49,6 +49,20 @@ TEST(Gunzip, StopsABombAtTheLimit) {
   EXPECT_TRUE(absl::IsResourceExhausted(Gunzip(bomb, 1 << 20).status()));
 }
 
+TEST(Gunzip, ChargesWhatItHolds) {
+  ByteBudget budget(1 << 20);
+  {
+    ByteLease memory(&budget);
+    const auto body = Gunzip(Gzip(std::string(500'000, 'a')), 1 << 20, &memory);
+    ASSERT_TRUE(body.ok()) << body.status();
+    EXPECT_GE(budget.used(), body->size());
+    ByteLease second(&budget);
+    EXPECT_TRUE(
+        absl::IsUnavailable(Gunzip(Gzip(std::string(900'000, 'a')), 1 << 20, &second).status()));
+  }
+  EXPECT_EQ(budget.used(), 0u);
+}
+
 TEST(AcceptsGzip, ReadsWeights) {
   EXPECT_TRUE(AcceptsGzip("gzip"));
   EXPECT_TRUE(AcceptsGzip("deflate, GZIP , br"));

@@ -40,8 +40,8 @@ class FakeDb : public Db {
       }
       samples += columns.size();
       if (hints.sample_limit > 0 && samples > hints.sample_limit) {
-        return absl::ResourceExhaustedError("select needs more than " +
-                                            std::to_string(hints.sample_limit) + " samples");
+        return QueryLimitError("select needs more than " + std::to_string(hints.sample_limit) +
+                               " samples");
       }
       if (!columns.empty()) set->rows.emplace_back(labels, std::move(columns));
     }

@@ -138,6 +138,14 @@ class HttpServerTest : public testing::Test {
     }
     if (request.path == "/large") {
       response.body = std::string(20 << 20, 'x');
+      if (charge_answers_to_ != nullptr) {
+        response.memory = ByteLease(charge_answers_to_);
+        EXPECT_TRUE(response.memory.Resize(response.body.size()));
+      }
+      return response;
+    }
+    if (request.path == "/host") {
+      response.body = StrCat("GET /host ", request.query, " ", request.Header("Host"));
       return response;
     }
     if (request.path == "/throw") throw std::runtime_error("thrown");
@@ -153,6 +161,7 @@ class HttpServerTest : public testing::Test {
 
   HttpCounters counters_;
   Gate gate_;
+  ByteBudget* charge_answers_to_ = nullptr;
   std::unique_ptr<HttpServer> server_;
 };
 
@@ -262,6 +271,22 @@ TEST_F(HttpServerTest, BodiesOfAllRequestsTogetherAreBounded) {
   EXPECT_TRUE(third.ReadAnswer().starts_with("HTTP/1.1 200 "));
 }
 
+TEST_F(HttpServerTest, AnswersChargedWhileTheyGrewAreChargedOnce) {
+  // Room for one answer of 20 MiB, which the handler has taken already.
+  ByteBudget budget(21 << 20);
+  charge_answers_to_ = &budget;
+  Start({.response_bytes = &budget});
+  Client client(server_->port());
+  for (int i = 0; i < 2; ++i) {
+    client.Send(Get("/large"));
+    EXPECT_EQ(client.ReadAnswer().size() >> 20, 20u);
+  }
+  client.Close();
+  while (counters_.connections_open > 0) std::this_thread::yield();
+  EXPECT_EQ(budget.used(), 0u);
+  server_.reset();  // before the budget
+}
+
 TEST_F(HttpServerTest, LargeHeadersAre431) {
   Start({.max_header_bytes = 4096});
   Client client(server_->port());
@@ -284,6 +309,28 @@ TEST_F(HttpServerTest, MalformedHttpIs400) {
     EXPECT_TRUE(client.AtEnd());
   }
   EXPECT_EQ(counters_.requests_malformed, 6u);
+}
+
+TEST_F(HttpServerTest, ExactlyOneHostHeader) {
+  Start();
+  for (const std::string_view hosts : {"", "Host: a\r\nHost: a\r\n", "Host: a\r\nhost: b\r\n"}) {
+    Client client(server_->port());
+    client.Send(StrCat("GET / HTTP/1.1\r\n", hosts, "\r\n"));
+    EXPECT_TRUE(client.ReadAnswer().starts_with("HTTP/1.1 400 ")) << hosts;
+    EXPECT_TRUE(client.AtEnd());
+  }
+  EXPECT_EQ(counters_.requests_malformed, 3u);
+}
+
+TEST_F(HttpServerTest, AbsoluteTargetsAreServedUnderTheirAuthority) {
+  Start();
+  Client client(server_->port());
+  client.Send("GET http://localhost:1/host?a=b HTTP/1.1\r\nHost: ignored\r\n\r\n");
+  EXPECT_TRUE(EndsWith(client.ReadAnswer(), "GET /host a=b localhost:1"));
+  client.Send("GET HTTP://evil.example?x HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  EXPECT_TRUE(EndsWith(client.ReadAnswer(), "GET / x  0"));
+  client.Send("GET /host HTTP/1.1\r\nHost: plain\r\n\r\n");
+  EXPECT_TRUE(EndsWith(client.ReadAnswer(), "GET /host  plain"));
 }
 
 TEST_F(HttpServerTest, SlowClientsAreDisconnected) {
@@ -352,6 +399,17 @@ TEST_F(HttpServerTest, OneConnectionTooManyIsRefused) {
   Client four(server_->port());
   four.Send(Get("/4"));
   EXPECT_TRUE(EndsWith(four.ReadAnswer(), "GET /4   0"));
+}
+
+TEST_F(HttpServerTest, ABurstDoesNotPassTheLimitOfConnections) {
+  Start({.io_threads = 4, .max_connections = 3});
+  std::vector<Client> clients;
+  for (int i = 0; i < 200; ++i) clients.emplace_back(server_->port());
+  while (counters_.connections_refused + static_cast<uint64_t>(counters_.connections_open) < 200) {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(counters_.connections_refused, 197u);
+  EXPECT_EQ(counters_.connections_open, 3);
 }
 
 TEST_F(HttpServerTest, ServesManyConnectionsAtOnce) {

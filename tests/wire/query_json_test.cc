@@ -57,6 +57,18 @@ TEST(RangeJson, HidesLabelsThatStartWithAnUnderscore) {
   EXPECT_EQ(RangeJson().Finish(), "{\"data\":[]}\n");
 }
 
+TEST(SamplesJson, StopsWithinASeries) {
+  size_t last = 0;
+  SamplesJson json([&last](size_t bytes) {
+    last = bytes;
+    return bytes < 200;
+  });
+  Columns many;
+  for (int i = 0; i < 1000; ++i) many.Add(i, i);
+  EXPECT_FALSE(json.Add(Labels::Of("m"), "", many, Resolution::kRaw));
+  EXPECT_LT(last, 400u);
+}
+
 TEST(ThinOut, KeepsWhatFits) {
   const Columns points = Points({{1, 1}, {2, 2}, {3, 3}});
   EXPECT_EQ(ThinOut(points, 3).values, points.values);
@@ -68,6 +80,17 @@ TEST(ThinOut, GroupsBecomeTheirMeanAtTheFirstTime) {
   const Columns thin = ThinOut(points, 2);
   EXPECT_EQ(thin.timestamps_ms, (std::vector<int64_t>{1, 3, 5}));
   EXPECT_EQ(thin.values, (std::vector<double>{1.5, 4, 9}));
+}
+
+TEST(ThinOut, LastKeepsPointsThatExist) {
+  const double nan = std::nan("");
+  const Columns thin = ThinOut(
+      Points({{1, 1}, {2, 2}, {3, 3}, {4, nan}, {5, nan}, {6, nan}, {7, 9}}), 3, ThinBy::kLast);
+  EXPECT_EQ(thin.timestamps_ms, (std::vector<int64_t>{2, 3, 6, 7}));
+  EXPECT_EQ(thin.values[0], 2);
+  EXPECT_EQ(thin.values[1], 3);  // NaN does not count
+  EXPECT_TRUE(std::isnan(thin.values[2]));
+  EXPECT_EQ(thin.values[3], 9);
 }
 
 TEST(ThinOut, NanDoesNotCountAndLargeValuesDoNotOverflow) {

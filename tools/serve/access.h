@@ -3,7 +3,7 @@
 // A server on loopback without a password is reachable by every page the user opens, in two ways:
 //  1. DNS rebinding: a foreign name is made to point at 127.0.0.1, and the page of that name is
 //     then "same origin" with us. Guard: while we listen on loopback only, the Host header must
-//     name this machine.
+//     name this machine: localhost, 127.0.0.1, [::1], or the address we listen on.
 //  2. Cross-site requests: a foreign page sends a POST without being able to read the answer.
 //     Guard: a POST with an Origin must come from one of our own.
 // Reading answers across origins is the browser's to refuse; CORS headers, as the Go original sends
@@ -32,7 +32,8 @@ class AccessPolicy {
  public:
   AccessPolicy(std::string_view listen_address, uint16_t port);
 
-  // False: the Host header is not a name of this machine while only this machine may connect.
+  // False: the Host header is not a name of this machine, with or without a port in digits, while
+  // only this machine may connect.
   bool HostAllowed(std::string_view host) const;
   // False: a page from elsewhere. `host` is the request's Host header.
   bool OriginAllowed(std::string_view origin, std::string_view host) const;
@@ -43,6 +44,7 @@ class AccessPolicy {
   bool IsCorsOrigin(std::string_view origin) const;
 
   const bool loopback_only_;
+  const std::string listen_host_;  // as a Host header names it: "127.0.0.2", "[::1]"
   std::vector<std::string> cors_origins_;
 };
 

@@ -6,6 +6,7 @@
 #include "lib/base/strings.h"
 #include "lib/wire/query_json.h"
 #include "tinyobs/appender.h"
+#include "tinyobs/querier.h"
 
 namespace tinyobs::serve {
 
@@ -57,11 +58,13 @@ HttpResponse WriteErrorResponse(const absl::Status& status, uint64_t used_bytes,
 
 HttpResponse QueryErrorResponse(const absl::Status& status) {
   const std::string_view message = FromAbsl(status.message());
+  if (IsQueryLimit(status)) {
+    return ErrorResponse(422, StrCat(message, "; narrow the time range or name a metric"));
+  }
   switch (status.code()) {
     case absl::StatusCode::kInvalidArgument:
       return ErrorResponse(400, message);
     case absl::StatusCode::kResourceExhausted:
-      return ErrorResponse(422, StrCat(message, "; narrow the time range or name a metric"));
     case absl::StatusCode::kDeadlineExceeded:
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kFailedPrecondition:

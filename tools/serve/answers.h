@@ -27,9 +27,9 @@ HttpResponse NotFoundResponse();
 HttpResponse WriteErrorResponse(const absl::Status& status, uint64_t used_bytes,
                                 uint64_t limit_bytes);
 
-// A refused query. ResourceExhausted (more samples or bytes than an answer may have) is 422;
-// DeadlineExceeded, Unavailable and FailedPrecondition are 503; InvalidArgument is 400; anything
-// else is 500.
+// A refused query. A QueryLimitError (more samples or bytes than an answer may have) is 422;
+// another ResourceExhausted (file handles, memory), DeadlineExceeded, Unavailable and
+// FailedPrecondition are 503; InvalidArgument is 400; anything else is 500.
 HttpResponse QueryErrorResponse(const absl::Status& status);
 
 }  // namespace tinyobs::serve

@@ -28,7 +28,7 @@ Handler MakeApp(const HandlerContext* context, const HttpCounters* counters, Acc
   router->Add("GET", "/-/ready", ReadyHandler(context));
   router->SetFallback(DashboardHandler(std::move(find_page)));
   return WithCompression([router](const HttpRequest& request) { return router->Handle(request); },
-                         max_body_bytes);
+                         max_body_bytes, context->request_bytes);
 }
 
 }  // namespace tinyobs::serve

@@ -56,6 +56,11 @@ Bytef* ZlibBytes(std::string_view bytes) {
   return reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
 }
 
+int BodyErrorCode(const absl::Status& status) {
+  if (absl::IsResourceExhausted(status)) return 413;
+  return absl::IsUnavailable(status) ? 503 : 400;
+}
+
 void CompressAnswer(HttpResponse* response) {
   response->body = Gzip(response->body);
   response->SetHeader("Content-Encoding", "gzip");
@@ -65,7 +70,7 @@ void CompressAnswer(HttpResponse* response) {
 
 }  // namespace
 
-absl::StatusOr<std::string> Gunzip(std::string_view bytes, size_t limit_bytes) {
+absl::StatusOr<std::string> Gunzip(std::string_view bytes, size_t limit_bytes, ByteLease* memory) {
   if (bytes.size() > std::numeric_limits<uInt>::max()) {
     return absl::ResourceExhaustedError("gzip input larger than 4 GiB");
   }
@@ -79,11 +84,19 @@ absl::StatusOr<std::string> Gunzip(std::string_view bytes, size_t limit_bytes) {
     stream.next_out = reinterpret_cast<Bytef*>(buffer);
     stream.avail_out = sizeof(buffer);
     const int result = inflate(&stream, Z_NO_FLUSH);
-    out.append(buffer, sizeof(buffer) - stream.avail_out);
-    if (out.size() > limit_bytes) {
+    const size_t more = sizeof(buffer) - stream.avail_out;
+    if (more > limit_bytes - out.size()) {
       return absl::ResourceExhaustedError(
           StrCat("request body too large (max ", limit_bytes, " bytes after decompression)"));
     }
+    if (const size_t wanted = out.size() + more; wanted > out.capacity()) {
+      const size_t capacity = std::max(wanted, std::min(2 * out.capacity(), limit_bytes));
+      if (memory != nullptr && !memory->Resize(capacity)) {
+        return absl::UnavailableError("too many request bodies at once, try again");
+      }
+      out.reserve(capacity);
+    }
+    out.append(buffer, more);
     if (result == Z_STREAM_END) {
       if (stream.avail_in == 0) return out;
       if (inflateReset(&stream) == Z_OK) continue;  // another member follows
@@ -127,21 +140,23 @@ bool AcceptsGzip(std::string_view accept_encoding) {
   return false;
 }
 
-Handler WithCompression(Handler inner, size_t max_body_bytes) {
-  return [inner = std::move(inner), max_body_bytes](const HttpRequest& request) {
+Handler WithCompression(Handler inner, size_t max_body_bytes, ByteBudget* request_bytes) {
+  return [inner = std::move(inner), max_body_bytes, request_bytes](const HttpRequest& request) {
     const std::string_view encoding = Trim(request.Header("Content-Encoding"));
     HttpResponse response;
     if (encoding.empty() || EqualsIgnoringCase(encoding, "identity")) {
       response = inner(request);
     } else if (EqualsIgnoringCase(encoding, "gzip")) {
-      auto body = Gunzip(request.body, max_body_bytes);
+      ByteLease memory(request_bytes);  // until the handler is done with the body
+      auto body = Gunzip(request.body, max_body_bytes, &memory);
       if (!body.ok()) {
-        return ErrorResponse(absl::IsResourceExhausted(body.status()) ? 413 : 400,
-                             FromAbsl(body.status().message()));
+        return ErrorResponse(BodyErrorCode(body.status()), FromAbsl(body.status().message()));
       }
-      HttpRequest plain = request;
-      plain.body = *std::move(body);
-      response = inner(plain);
+      response = inner({.method = request.method,
+                        .path = request.path,
+                        .query = request.query,
+                        .headers = request.headers,
+                        .body = *std::move(body)});
     } else {
       return ErrorResponse(415, StrCat("Content-Encoding \"", encoding,
                                        "\" is not supported; send gzip or nothing"));

@@ -13,22 +13,26 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "tools/serve/byte_budget.h"
 #include "tools/serve/http_message.h"
 
 namespace tinyobs::serve {
 
 // One or more gzip members. InvalidArgument: not gzip, or it ends too early. ResourceExhausted:
-// more than `limit_bytes` come out.
-absl::StatusOr<std::string> Gunzip(std::string_view bytes, size_t limit_bytes);
+// more than `limit_bytes` come out. Unavailable: `memory` cannot grow with what comes out; it holds
+// the capacity of the result (nullptr = not charged).
+absl::StatusOr<std::string> Gunzip(std::string_view bytes, size_t limit_bytes,
+                                   ByteLease* memory = nullptr);
 std::string Gzip(std::string_view bytes);
 
 // True when an Accept-Encoding header allows gzip.
 bool AcceptsGzip(std::string_view accept_encoding);
 
 // Request bodies in gzip reach `inner` as plain bytes: 415 for other encodings, 413 over
-// `max_body_bytes`, 400 when damaged. Answers of 1 KiB and more, of a type worth it, leave in gzip
-// when the client takes it; a strong ETag becomes weak then.
-Handler WithCompression(Handler inner, size_t max_body_bytes);
+// `max_body_bytes`, 400 when damaged, 503 when they do not fit `request_bytes`, the budget of all
+// request bodies (nullptr = none; must outlive the handler). Answers of 1 KiB and more, of a type
+// worth it, leave in gzip when the client takes it; a strong ETag becomes weak then.
+Handler WithCompression(Handler inner, size_t max_body_bytes, ByteBudget* request_bytes = nullptr);
 
 }  // namespace tinyobs::serve
 

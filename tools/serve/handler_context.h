@@ -9,6 +9,7 @@
 
 #include "tinyobs/clock.h"
 #include "tinyobs/db.h"
+#include "tools/serve/byte_budget.h"
 
 namespace tinyobs::serve {
 
@@ -19,9 +20,14 @@ struct HandlerContext {
 
   uint64_t max_storage_bytes = 0;  // the database's limit, for answers; 0 = none
 
+  // What bodies of all requests and of all answers hold together; not owned, nullptr = no limit.
+  // Decompressed requests and growing answers take from them (503 when nothing is left).
+  ByteBudget* request_bytes = nullptr;
+  ByteBudget* response_bytes = nullptr;
+
   // A query beyond one of these is refused with a message that names it.
   uint64_t max_query_samples = 5'000'000;
-  size_t max_answer_bytes = 128 << 20;
+  size_t max_answer_bytes = 32 << 20;  // before compression
   int64_t query_deadline_ms = 10'000;
 };
 

@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "tools/serve/byte_budget.h"
+
 namespace tinyobs::serve {
 
 using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
@@ -32,6 +34,7 @@ struct HttpResponse {
   int status = 200;
   HttpHeaders headers;  // without Content-Length, Connection and Date: the server's business
   std::string body;
+  ByteLease memory = {};  // what was taken from the answers' budget while the body grew
 
   std::string_view Header(std::string_view name) const { return FindHeader(headers, name); }
   // Replaces or adds.

@@ -134,12 +134,7 @@ class HttpServer::Impl {
   void Welcome(IoLoop* loop, tcp::socket socket) {
     ++state_.counters->connections_accepted;
     ErrorCode ignored;
-    size_t sessions = 0;
-    {
-      MutexLock lock(&state_.mutex);
-      sessions = state_.sessions;
-    }
-    if (sessions >= state_.options.max_connections) {
+    if (!state_.TryBeginSession()) {
       ++state_.counters->connections_refused;
       socket.non_blocking(true, ignored);
       socket.write_some(asio::buffer(kTooManyConnections.data(), kTooManyConnections.size()),
@@ -148,10 +143,11 @@ class HttpServer::Impl {
       return;
     }
     socket.set_option(tcp::no_delay(true), ignored);
-    asio::post(loop->context, [this, loop, socket = std::move(socket)]() mutable {
-      if (state_.stopping) return;
-      std::make_shared<HttpSession>(std::move(socket), &state_, loop)->Start();
-    });
+    asio::post(
+        loop->context, [this, loop, socket = std::move(socket), seat = Seat(&state_)]() mutable {
+          if (state_.stopping) return;
+          std::make_shared<HttpSession>(std::move(socket), std::move(seat), &state_, loop)->Start();
+        });
   }
 
   template <typename Action>

@@ -14,7 +14,11 @@
 //     together (503),
 //  3. the time to send a header, a body, to take the next part of an answer, and to say nothing
 //     between two requests; who exceeds one is disconnected,
-//  4. handlers waiting (503 with Retry-After) and answers waiting to be taken (503).
+//  4. handlers waiting (503 with Retry-After) and answers waiting to be taken (503). An answer that
+//     was charged while it grew (HttpResponse::memory) is not charged again.
+//
+// A request of HTTP/1.1 has exactly one Host header (400). A target in absolute form ("GET
+// http://localhost/x") is served as its path, with its authority in place of the Host header.
 //
 // Requests of one connection are answered in order, one at a time, pipelined or not.
 //
@@ -29,10 +33,14 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "tools/serve/byte_budget.h"
 #include "tools/serve/http_counters.h"
 #include "tools/serve/http_message.h"
 
 namespace tinyobs::serve {
+
+constexpr size_t kMaxRequestBytesInFlight = 64 << 20;
+constexpr size_t kMaxResponseBytesInFlight = 256 << 20;
 
 struct HttpServerOptions {
   std::string address = "127.0.0.1";  // an IP address, or "localhost"
@@ -45,8 +53,12 @@ struct HttpServerOptions {
   size_t max_connections = 1024;
   size_t max_header_bytes = 16 << 10;
   size_t max_body_bytes = 16 << 20;
-  size_t max_request_bytes_in_flight = 64 << 20;
-  size_t max_response_bytes_in_flight = 256 << 20;
+  // The bodies of all connections together. Not owned; for handlers that take from them too.
+  // nullptr = the server has its own of the sizes below.
+  ByteBudget* request_bytes = nullptr;
+  ByteBudget* response_bytes = nullptr;
+  size_t max_request_bytes_in_flight = kMaxRequestBytesInFlight;
+  size_t max_response_bytes_in_flight = kMaxResponseBytesInFlight;
 
   int64_t header_timeout_ms = 10'000;
   int64_t body_timeout_ms = 30'000;   // for the whole body

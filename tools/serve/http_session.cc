@@ -7,6 +7,7 @@
 #include <exception>
 #include <utility>
 
+#include "lib/base/strings.h"
 #include "lib/wire/query_json.h"
 
 namespace tinyobs::serve {
@@ -33,16 +34,37 @@ std::string HttpDate() {
 beast::string_view ToBeast(std::string_view text) { return {text.data(), text.size()}; }
 std::string ToString(beast::string_view text) { return std::string(text.data(), text.size()); }
 
+// A request target: "/path?query", or the same behind "http://authority" as for a proxy.
+struct Target {
+  std::string authority;  // "" when the target has none
+  std::string path_and_query;
+};
+
+Target SplitTarget(std::string_view target) {
+  constexpr std::string_view kScheme = "http://";
+  if (!EqualsIgnoringCase(target.substr(0, kScheme.size()), kScheme)) {
+    return {.authority = "", .path_and_query = std::string(target)};
+  }
+  target.remove_prefix(kScheme.size());
+  const size_t end = std::min(target.find_first_of("/?"), target.size());
+  const std::string_view rest = target.substr(end);
+  return {.authority = std::string(target.substr(0, end)),
+          .path_and_query = StrCat(rest.starts_with('/') ? "" : "/", rest)};
+}
+
 HttpRequest MakeRequest(const http::request<http::buffer_body>& message, std::string body) {
   HttpRequest request;
   request.method = ToString(message.method_string());
-  const std::string target = ToString(message.target());
+  const Target parts = SplitTarget({message.target().data(), message.target().size()});
+  const std::string& target = parts.path_and_query;
   const size_t question = target.find('?');
   request.path = target.substr(0, question);
   if (question != std::string::npos) request.query = target.substr(question + 1);
   for (const auto& field : message) {
+    if (!parts.authority.empty() && field.name() == http::field::host) continue;
     request.headers.emplace_back(ToString(field.name_string()), ToString(field.value()));
   }
+  if (!parts.authority.empty()) request.headers.emplace_back("Host", parts.authority);
   request.body = std::move(body);
   return request;
 }
@@ -68,24 +90,24 @@ HttpResponse CallHandler(const Handler& handler, const HttpRequest& request) {
 
 }  // namespace
 
-HttpSession::HttpSession(asio::ip::tcp::socket socket, ServerState* server, IoLoop* loop)
-    : server_(server),
+HttpSession::HttpSession(asio::ip::tcp::socket socket, Seat seat, ServerState* server, IoLoop* loop)
+    : seat_(std::move(seat)),
+      server_(server),
       loop_(loop),
       stream_(std::move(socket)),
-      buffer_(server->options.max_header_bytes + (64 << 10)) {
+      buffer_(server->options.max_header_bytes + (64 << 10)),
+      request_memory_(server->request_bytes) {
   loop_->sessions.insert(this);
-  server_->SessionBegins();
 }
 
 HttpSession::~HttpSession() {
   ReleaseBytes();
   loop_->sessions.erase(this);
-  server_->SessionEnds();
 }
 
 void HttpSession::ReleaseBytes() {
-  server_->request_bytes.Return(std::exchange(request_bytes_held_, 0));
-  server_->response_bytes.Return(std::exchange(response_bytes_held_, 0));
+  request_memory_.Clear();
+  response_memory_.Clear();
 }
 
 void HttpSession::CloseIfIdle() {
@@ -134,6 +156,13 @@ void HttpSession::OnHeader(ErrorCode error) {
   const auto& message = parser_->get();
   version_ = message.version();
   head_request_ = message.method() == http::verb::head;
+  // Two Host headers: whoever stands before us may have believed the other one.
+  const size_t hosts = message.count(http::field::host);
+  if (hosts > 1 || (hosts == 0 && version_ >= 11)) {
+    ++server_->counters->requests_malformed;
+    Refuse(400, hosts > 1 ? "more than one Host header" : "no Host header");
+    return;
+  }
   stream_.expires_after(Ms(server_->options.body_timeout_ms));
   if (version_ >= 11 && !parser_->is_done() &&
       beast::iequals(message[http::field::expect], "100-continue")) {
@@ -169,12 +198,11 @@ void HttpSession::OnBody(ErrorCode error) {
     return;
   }
   const size_t bytes = kChunkBytes - parser_->get().body().size;
-  if (!server_->request_bytes.Take(bytes)) {
+  if (!request_memory_.Resize(request_memory_.bytes() + bytes)) {
     ++server_->counters->requests_refused;
     Refuse(503, "too many request bodies at once");
     return;
   }
-  request_bytes_held_ += bytes;
   server_->counters->request_body_bytes += bytes;
   body_.append(chunk_.get(), bytes);
   ReadBody();
@@ -231,12 +259,13 @@ void HttpSession::Refuse(int status, std::string_view message) {
 }
 
 void HttpSession::Respond(HttpResponse answer, bool keep_alive) {
-  server_->request_bytes.Return(std::exchange(request_bytes_held_, 0));
-  if (!server_->response_bytes.Take(answer.body.size())) {
+  request_memory_.Clear();
+  response_memory_ =
+      answer.memory.has_budget() ? std::move(answer.memory) : ByteLease(server_->response_bytes);
+  if (!response_memory_.Resize(answer.body.size())) {
     ++server_->counters->requests_refused;
+    response_memory_.Clear();
     answer = PlainError(503, "too many large answers at once, try again");
-  } else {
-    response_bytes_held_ = answer.body.size();
   }
   ++server_->counters->responses_by_class[std::clamp(answer.status / 100, 0, 5)];
   const bool bodiless = answer.status == 204 || answer.status == 304;

@@ -17,6 +17,7 @@
 #include <memory>
 #include <optional>
 #include <thread>
+#include <utility>
 
 #include "absl/container/flat_hash_set.h"
 #include "lib/base/mutex.h"
@@ -26,34 +27,25 @@
 
 namespace tinyobs::serve {
 
-// Counts bytes that requests or answers hold, up to a limit. Thread-safe.
-class ByteBudget {
- public:
-  explicit ByteBudget(size_t limit) : limit_(limit) {}
-  [[nodiscard]] bool Take(size_t bytes) {
-    if (used_.fetch_add(bytes, std::memory_order_relaxed) + bytes <= limit_) return true;
-    Return(bytes);
-    return false;
-  }
-  void Return(size_t bytes) { used_.fetch_sub(bytes, std::memory_order_relaxed); }
-
- private:
-  const size_t limit_;
-  std::atomic<size_t> used_{0};
-};
-
 // What the sessions of one server share.
 struct ServerState {
   explicit ServerState(const HttpServerOptions& server_options)
       : options(server_options),
         counters(options.counters != nullptr ? options.counters : &own_counters),
-        request_bytes(options.max_request_bytes_in_flight),
-        response_bytes(options.max_response_bytes_in_flight) {}
+        own_request_bytes(options.max_request_bytes_in_flight),
+        own_response_bytes(options.max_response_bytes_in_flight),
+        request_bytes(options.request_bytes != nullptr ? options.request_bytes
+                                                       : &own_request_bytes),
+        response_bytes(options.response_bytes != nullptr ? options.response_bytes
+                                                         : &own_response_bytes) {}
 
-  void SessionBegins() {
+  // False: max_connections are open.
+  bool TryBeginSession() {
     MutexLock lock(&mutex);
+    if (sessions >= options.max_connections) return false;
     ++sessions;
     ++counters->connections_open;
+    return true;
   }
   void SessionEnds() {
     MutexLock lock(&mutex);
@@ -65,8 +57,10 @@ struct ServerState {
   const HttpServerOptions options;
   HttpCounters own_counters;
   HttpCounters* const counters;
-  ByteBudget request_bytes;
-  ByteBudget response_bytes;
+  ByteBudget own_request_bytes;
+  ByteBudget own_response_bytes;
+  ByteBudget* const request_bytes;
+  ByteBudget* const response_bytes;
   Handler handler;             // set before the first session
   WorkerPool* pool = nullptr;  // the same
   std::atomic<bool> stopping{false};
@@ -74,6 +68,22 @@ struct ServerState {
   Mutex mutex;
   CondVar session_ended;
   size_t sessions ABSL_GUARDED_BY(mutex) = 0;
+};
+
+// One of max_connections, taken when a connection is accepted: were it counted when its loop gets
+// to it, a burst would pass the limit.
+class Seat {
+ public:
+  // REQUIRES: TryBeginSession said yes.
+  explicit Seat(ServerState* server) : server_(server) {}
+  Seat(Seat&& other) noexcept : server_(std::exchange(other.server_, nullptr)) {}
+  Seat& operator=(Seat&&) = delete;
+  ~Seat() {
+    if (server_ != nullptr) server_->SessionEnds();
+  }
+
+ private:
+  ServerState* server_;
 };
 
 class HttpSession;
@@ -91,7 +101,7 @@ struct IoLoop {
 class HttpSession : public std::enable_shared_from_this<HttpSession> {
  public:
   // On the loop's thread.
-  HttpSession(boost::asio::ip::tcp::socket socket, ServerState* server, IoLoop* loop);
+  HttpSession(boost::asio::ip::tcp::socket socket, Seat seat, ServerState* server, IoLoop* loop);
   ~HttpSession();
 
   void Start() { WaitForRequest(); }
@@ -120,6 +130,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void Linger();
   void ReleaseBytes();
 
+  const Seat seat_;  // first, so that it is given back last
   ServerState* const server_;
   IoLoop* const loop_;
   boost::beast::tcp_stream stream_;
@@ -127,8 +138,8 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   std::optional<Parser> parser_;
   std::unique_ptr<char[]> chunk_;  // where the parser puts the next part of the body
   std::string body_;
-  size_t request_bytes_held_ = 0;
-  size_t response_bytes_held_ = 0;
+  ByteLease request_memory_;
+  ByteLease response_memory_;
   std::optional<Response> response_;
   std::optional<Serializer> serializer_;
   bool idle_ = false;

@@ -13,17 +13,24 @@
 #include "lib/wire/ingest.h"
 #include "lib/wire/query_json.h"
 #include "tools/serve/answers.h"
+#include "tools/serve/turns.h"
 
 namespace tinyobs::serve {
 namespace {
 
 using wire::IngestSample;
 
-// Metadata for every metric whose type the samples change. The last sample of a metric decides.
+constexpr size_t kLargeBodyBytes = 1 << 20;
+constexpr size_t kLargeBodiesAtOnce = 2;
+
+// Metadata for every metric whose type the samples change. The last sample of a metric that names a
+// type decides: one without a type does not say that the metric has none.
 absl::Status AddTypes(const std::vector<IngestSample>& samples, const Querier& known,
                       Appender* appender) {
   absl::flat_hash_map<std::string_view, std::string_view> types;
-  for (const IngestSample& sample : samples) types[sample.labels.metric()] = sample.type;
+  for (const IngestSample& sample : samples) {
+    if (!sample.type.empty()) types[sample.labels.metric()] = sample.type;
+  }
   for (const auto& [metric, type] : types) {
     MetricMetadata metadata = known.Metadata(metric);
     if (metadata.type == type) continue;
@@ -55,8 +62,12 @@ absl::Status Store(const std::vector<IngestSample>& samples, Db* db) {
 }  // namespace
 
 Handler IngestHandler(const HandlerContext* context) {
-  return [context](const HttpRequest& request) {
-    const auto samples = wire::DecodeIngest(request.body, context->clock->NowMs());
+  const auto large_bodies = std::make_shared<Turns>(kLargeBodiesAtOnce);
+  return [context, large_bodies](const HttpRequest& request) {
+    const auto samples = [&] {
+      const Turns::Turn turn(request.body.size() > kLargeBodyBytes ? large_bodies.get() : nullptr);
+      return wire::DecodeIngest(request.body, context->clock->NowMs());
+    }();
     if (!samples.ok()) return ErrorResponse(400, FromAbsl(samples.status().message()));
     const absl::Status stored = Store(*samples, context->db);
     if (stored.ok()) return JsonResponse(wire::IngestedJson(samples->size()));

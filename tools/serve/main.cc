@@ -24,6 +24,7 @@
 #include "tinyobs/version.h"
 #include "tools/dashboard/assets.h"
 #include "tools/serve/app.h"
+#include "tools/serve/file_handles.h"
 #include "tools/serve/flags.h"
 #include "tools/serve/host_metrics.h"
 #include "tools/serve/http_server.h"
@@ -126,13 +127,20 @@ std::unique_ptr<HostMetrics> StartHostMetrics(const Flags& flags, Db* db) {
 }
 
 int Serve(const Flags& flags, StopSignals* signals) {
+  // Before the database opens its files.
+  const uint64_t handle_limit = RaiseHandleLimit();
   auto db = OpenDb(flags);
   if (!db.ok()) return Fail(db.status());
 
   HttpCounters counters;
+  ByteBudget request_bytes(kMaxRequestBytesInFlight);
+  ByteBudget response_bytes(kMaxResponseBytesInFlight);
   HttpServerOptions server_options;
   server_options.address = flags.listen_address;
   server_options.port = flags.listen_port;
+  server_options.max_connections = MaxConnections(handle_limit);
+  server_options.request_bytes = &request_bytes;
+  server_options.response_bytes = &response_bytes;
   server_options.counters = &counters;
   auto server = HttpServer::Listen(server_options);
   if (!server.ok()) return Fail(server.status());
@@ -141,6 +149,8 @@ int Serve(const Flags& flags, StopSignals* signals) {
   context.db = db->get();
   context.clock = Clock::System();
   context.start_ms = context.clock->NowMs();
+  context.request_bytes = &request_bytes;
+  context.response_bytes = &response_bytes;
   context.max_storage_bytes = flags.max_storage_gb * kGiB;
   const uint16_t port = (*server)->port();
   (*server)->Serve(MakeApp(&context, &counters, AccessPolicy(flags.listen_address, port),

@@ -1,10 +1,12 @@
 // Parameters -> Select -> JSON.
 #include "tools/serve/query_handler.h"
 
+#include <algorithm>
 #include <charconv>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -42,22 +44,62 @@ TimeRange RangeParameters(const UrlParameters& parameters, int64_t now_ms) {
           .to_ms = TimeParameter(parameters, "end", now_ms)};
 }
 
-// Walks a set within the limits of `context`. `add(set)` writes one series and returns the size of
-// the answer so far.
+// The room of one growing answer: its own limit, and its part of what all answers share.
+class AnswerRoom {
+ public:
+  explicit AnswerRoom(const HandlerContext& context)
+      : limit_(context.max_answer_bytes), memory_(context.response_bytes) {}
+
+  // False: it may not become as large; status() says why.
+  bool Fits(size_t bytes) {
+    if (bytes > limit_) {
+      status_ = QueryLimitError(StrCat("answer is larger than ", limit_, " bytes"));
+      return false;
+    }
+    // In steps, so that the shared counter is not touched for every sample.
+    constexpr size_t kStepBytes = 256 << 10;
+    if (bytes <= memory_.bytes() || memory_.Resize(std::min(limit_, bytes + kStepBytes))) {
+      return true;
+    }
+    status_ = absl::UnavailableError("too many large answers at once, try again");
+    return false;
+  }
+  const absl::Status& status() const { return status_; }
+  // For the answer, which holds it until it is sent.
+  ByteLease TakeMemory() { return std::move(memory_); }
+
+ private:
+  const size_t limit_;
+  ByteLease memory_;
+  absl::Status status_;
+};
+
+// An answer and what it holds of the budget.
+struct Answer {
+  std::string body;
+  ByteLease memory;
+};
+
+HttpResponse AnswerResponse(Answer answer) {
+  HttpResponse response = JsonResponse(std::move(answer.body));
+  response.memory = std::move(answer.memory);
+  return response;
+}
+
+// Walks a set within the limits of `context`. `add(set)` writes one series, false when it does not
+// fit the room.
 template <typename Add>
-absl::Status ForEachSeries(const HandlerContext& context, SeriesSet* set, const Add& add) {
+absl::Status ForEachSeries(const HandlerContext& context, SeriesSet* set, const AnswerRoom& room,
+                           const Add& add) {
   const int64_t deadline_ns = context.clock->MonotonicNs() + context.query_deadline_ms * 1'000'000;
   uint64_t samples = 0;
   while (set->Next()) {
     samples += set->columns().size();
     if (samples > context.max_query_samples) {
-      return absl::ResourceExhaustedError(
+      return QueryLimitError(
           StrCat("query needs more than ", context.max_query_samples, " samples"));
     }
-    if (add(*set) > context.max_answer_bytes) {
-      return absl::ResourceExhaustedError(
-          StrCat("answer is larger than ", context.max_answer_bytes, " bytes"));
-    }
+    if (!add(*set)) return room.status();
     if (context.clock->MonotonicNs() > deadline_ns) {
       return absl::DeadlineExceededError(
           StrCat("query takes longer than ", context.query_deadline_ms, " ms"));
@@ -66,30 +108,30 @@ absl::Status ForEachSeries(const HandlerContext& context, SeriesSet* set, const 
   return set->status();
 }
 
-absl::StatusOr<std::string> RunQuery(const HandlerContext& context, std::string_view metric,
-                                     TimeRange range) {
+absl::StatusOr<Answer> RunQuery(const HandlerContext& context, std::string_view metric,
+                                TimeRange range) {
   const SelectHints hints{.step_ms = 0, .sorted = true, .sample_limit = context.max_query_samples};
   TINYOBS_ASSIGN_OR_RETURN(
       const std::unique_ptr<SeriesSet> set,
       metric.empty() ? context.db->SelectAll(range, hints)
                      : context.db->Select({Matcher::Metric(std::string(metric))}, range, hints));
-  wire::SamplesJson json;
+  AnswerRoom room(context);
+  wire::SamplesJson json([&room](size_t bytes) { return room.Fits(bytes); });
   // Series come sorted, so those of one metric are neighbours mostly.
   std::string known_metric;
   std::string type;
-  TINYOBS_RETURN_IF_ERROR(ForEachSeries(context, set.get(), [&](const SeriesSet& series) {
+  TINYOBS_RETURN_IF_ERROR(ForEachSeries(context, set.get(), room, [&](const SeriesSet& series) {
     if (const auto name = series.labels().metric(); name != known_metric) {
       known_metric = std::string(name);
       type = context.db->Metadata(name).type;
     }
-    json.Add(series.labels(), type, series.columns(), series.resolution());
-    return json.size_bytes();
+    return json.Add(series.labels(), type, series.columns(), series.resolution());
   }));
-  return json.Finish();
+  return Answer{.body = json.Finish(), .memory = room.TakeMemory()};
 }
 
-absl::StatusOr<std::string> RunRangeQuery(const HandlerContext& context, std::string_view metric,
-                                          TimeRange range, size_t max_points) {
+absl::StatusOr<Answer> RunRangeQuery(const HandlerContext& context, std::string_view metric,
+                                     TimeRange range, size_t max_points, wire::ThinBy by) {
   const SelectHints hints{
       .step_ms = (range.to_ms - range.from_ms) / static_cast<int64_t>(max_points),
       .sorted = true,
@@ -97,12 +139,13 @@ absl::StatusOr<std::string> RunRangeQuery(const HandlerContext& context, std::st
   TINYOBS_ASSIGN_OR_RETURN(
       const std::unique_ptr<SeriesSet> set,
       context.db->Select({Matcher::Metric(std::string(metric))}, range, hints));
-  wire::RangeJson json;
-  TINYOBS_RETURN_IF_ERROR(ForEachSeries(context, set.get(), [&](const SeriesSet& series) {
-    json.Add(series.labels(), wire::ThinOut(series.columns(), max_points), series.resolution());
-    return json.size_bytes();
+  AnswerRoom room(context);
+  wire::RangeJson json([&room](size_t bytes) { return room.Fits(bytes); });
+  TINYOBS_RETURN_IF_ERROR(ForEachSeries(context, set.get(), room, [&](const SeriesSet& series) {
+    return json.Add(series.labels(), wire::ThinOut(series.columns(), max_points, by),
+                    series.resolution());
   }));
-  return json.Finish();
+  return Answer{.body = json.Finish(), .memory = room.TakeMemory()};
 }
 
 absl::StatusOr<size_t> MaxPointsParameter(const UrlParameters& parameters) {
@@ -121,6 +164,14 @@ absl::StatusOr<size_t> MaxPointsParameter(const UrlParameters& parameters) {
   return static_cast<size_t>(value);
 }
 
+absl::StatusOr<wire::ThinBy> AggParameter(const UrlParameters& parameters) {
+  const std::string_view text = parameters.Get("agg");
+  if (text.empty() || text == "mean") return wire::ThinBy::kMean;
+  if (text == "last") return wire::ThinBy::kLast;
+  return absl::InvalidArgumentError(
+      ToAbsl(StrCat("invalid agg: \"", EscapeForMessage(text, 60), "\"; it must be mean or last")));
+}
+
 }  // namespace
 
 Handler QueryHandler(const HandlerContext* context) {
@@ -128,8 +179,8 @@ Handler QueryHandler(const HandlerContext* context) {
     const UrlParameters parameters(request.query);
     const TimeRange range = RangeParameters(parameters, context->clock->NowMs());
     if (range.from_ms >= range.to_ms) return ErrorResponse(400, "start must be before end");
-    auto body = RunQuery(*context, parameters.Get("metric"), range);
-    return body.ok() ? JsonResponse(*std::move(body)) : QueryErrorResponse(body.status());
+    auto answer = RunQuery(*context, parameters.Get("metric"), range);
+    return answer.ok() ? AnswerResponse(*std::move(answer)) : QueryErrorResponse(answer.status());
   };
 }
 
@@ -148,9 +199,11 @@ Handler QueryRangeHandler(const HandlerContext* context) {
     }
     const auto max_points = MaxPointsParameter(parameters);
     if (!max_points.ok()) return QueryErrorResponse(max_points.status());
-    auto body = RunRangeQuery(*context, metric, range, *max_points);
-    if (!body.ok()) return QueryErrorResponse(body.status());
-    HttpResponse response = JsonResponse(*std::move(body));
+    const auto by = AggParameter(parameters);
+    if (!by.ok()) return QueryErrorResponse(by.status());
+    auto answer = RunRangeQuery(*context, metric, range, *max_points, *by);
+    if (!answer.ok()) return QueryErrorResponse(answer.status());
+    HttpResponse response = AnswerResponse(*std::move(answer));
     response.SetHeader("Cache-Control", "no-cache");
     return response;
   };

@@ -38,8 +38,8 @@ class Labels {
 
   // In any order. A label with an empty value is the same as no label and is left out.
   // InvalidArgument: an empty label name, the same name twice, a name or value that is not UTF-8,
-  // or more than limits of the format (65,535 bytes a name or value, 1,024 labels, 1 MiB in all). The
-  // message names a label.
+  // or more than the limits of the format (65,535 bytes a name or value, 1,024 labels, 1 MiB in
+  // all). The message names a label.
   static absl::StatusOr<Labels> Create(std::vector<Pair> pairs);
   // The same with `__name__` = `metric`.
   static absl::StatusOr<Labels> Create(std::string_view metric, std::vector<Pair> pairs);

@@ -36,7 +36,7 @@ std::string_view ResolutionName(Resolution resolution);
 struct SelectHints {
   int64_t step_ms = 0;        // distance of the points that will be drawn; 0 = every sample matters
   bool sorted = true;         // series in the order of Labels' operator<
-  uint64_t sample_limit = 0;  // ResourceExhausted beyond this many samples; 0 = no limit
+  uint64_t sample_limit = 0;  // QueryLimitError beyond this many samples; 0 = no limit
 };
 
 // Series, one after another, each with its samples as columns.
@@ -56,10 +56,16 @@ class SeriesSet {
   virtual const Columns& columns() const = 0;
   virtual Resolution resolution() const = 0;
 
-  // OK, DataLoss (damaged bytes: file and offset in the message), ResourceExhausted (a limit),
-  // Unavailable (I/O).
+  // OK, DataLoss (damaged bytes: file and offset in the message), ResourceExhausted (a limit, see
+  // IsQueryLimit, or file handles or memory), Unavailable (I/O).
   virtual absl::Status status() const = 0;
 };
+
+// A query that is too large for a limit of the asker or of the store, and would be again; other
+// than ResourceExhausted because the machine has no memory or no file handle left, which passes.
+// The mark travels as a payload of the Status.
+bool IsQueryLimit(const absl::Status& status);
+absl::Status QueryLimitError(std::string_view message);
 
 class Querier {
  public:

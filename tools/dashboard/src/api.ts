@@ -132,25 +132,32 @@ function readLabels(value: unknown): Labels {
   return labels;
 }
 
-/** Every series of one metric in a window, each thinned by the server to about `maxPoints`. */
-export async function fetchRange(
+/**
+ * What to ask for one metric in a window. A metric shown as a rate is thinned to the last point of
+ * each group: the mean of a counter around a restart is a value it never had, and the rate towards
+ * it a spike that never was.
+ */
+export function rangeParameters(
   metric: string,
   window: TimeWindow,
   maxPoints: number,
+  asRate: boolean,
+): Record<string, string> {
+  return {
+    metric,
+    start: new Date(window.fromMs).toISOString(),
+    end: new Date(window.toMs).toISOString(),
+    maxPoints: String(maxPoints),
+    ...(asRate ? { agg: "last" } : {}),
+  };
+}
+
+/** Every series of one metric, each thinned by the server to about the points asked for. */
+export async function fetchRange(
+  parameters: Record<string, string>,
   signal?: AbortSignal,
 ): Promise<Series[]> {
-  const body = fields(
-    await get(
-      "v1/query/range",
-      {
-        metric,
-        start: new Date(window.fromMs).toISOString(),
-        end: new Date(window.toMs).toISOString(),
-        maxPoints: String(maxPoints),
-      },
-      signal,
-    ),
-  );
+  const body = fields(await get("v1/query/range", parameters, signal));
   return list(body["data"]).map((entry) => {
     const series = fields(entry);
     return {

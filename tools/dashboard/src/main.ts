@@ -12,6 +12,7 @@ import {
   fetchStats,
   fetchStorage,
   fetchType,
+  rangeParameters,
   Unreachable,
 } from "./api";
 import { bindControls } from "./controls";
@@ -20,6 +21,7 @@ import { MetricList } from "./metric_list";
 import { defaultSelection } from "./metric_names";
 import { Panel } from "./panel";
 import { nextPollMs } from "./poll";
+import { isCounter } from "./series";
 import { emptyServer, nothingChosen, StatusBar } from "./status";
 import { MAX_PANELS, readHash, Store, writeHash } from "./store";
 import { Theme } from "./theme";
@@ -158,10 +160,13 @@ async function refreshPanel(
   const maxPoints = Math.min(Math.max(Math.round(panel.root.clientWidth), 200), 1000);
   try {
     const window = { fromMs: nowMs - range.spanMs, toMs: nowMs };
-    const [type, series] = await Promise.all([
-      typeOf(panel.metric, nowMs, signal),
-      fetchRange(panel.metric, window, maxPoints, signal),
-    ]);
+    // First, because it decides how the server thins out; known without asking mostly.
+    const type = await typeOf(panel.metric, nowMs, signal);
+    const asRate = isCounter(panel.metric, type);
+    const series = await fetchRange(
+      rangeParameters(panel.metric, window, maxPoints, asRate),
+      signal,
+    );
     if (!signal.aborted) panel.setSeries(series, type, range);
   } catch (error) {
     if (signal.aborted) return;
