@@ -130,11 +130,10 @@ absl::Status DbImpl::Resume() {
   // The old segment may be dead, and may hold a commit that was refused. A new one is begun, and no
   // commit goes into it before the checkpoint has replaced the old ones.
   uint64_t number = 0;
+  checkpointed_ = false;  // the new segment is empty, but the abandoned one is not covered yet
   TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([this, &number]() -> absl::Status {
     number = log_.number() + 1;
     TINYOBS_RETURN_IF_ERROR(log_.Begin(number, /*abandon_old=*/true));
-    // The new segment is empty, but the abandoned one is not covered yet.
-    checkpointed_ = false;
     head_.SetEpoch(static_cast<uint32_t>(number));
     return absl::OkStatus();
   }));
