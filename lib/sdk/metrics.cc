@@ -65,17 +65,6 @@ absl::StatusOr<Labels> MakeLabels(std::string_view metric, std::span<const Label
   return labels;
 }
 
-absl::StatusOr<std::vector<Labels>> CounterTable::LabelsFor(
-    std::span<const LabelPair> pairs) const {
-  TINYOBS_ASSIGN_OR_RETURN(Labels labels, MakeLabels(name_, pairs, shared_->service));
-  return std::vector<Labels>{std::move(labels)};
-}
-
-absl::StatusOr<std::vector<Labels>> GaugeTable::LabelsFor(std::span<const LabelPair> pairs) const {
-  TINYOBS_ASSIGN_OR_RETURN(Labels labels, MakeLabels(name_, pairs, shared_->service));
-  return std::vector<Labels>{std::move(labels)};
-}
-
 absl::StatusOr<std::vector<Labels>> HistogramTable::LabelsFor(
     std::span<const LabelPair> pairs) const {
   std::vector<Labels> all;

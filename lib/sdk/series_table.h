@@ -29,6 +29,7 @@
 #include "absl/status/statusor.h"
 #include "lib/base/coding.h"
 #include "lib/base/mutex.h"
+#include "lib/base/status_macros.h"
 #include "lib/base/strings.h"
 #include "lib/sdk/shared_state.h"
 #include "tinyobs/labels.h"
@@ -150,30 +151,32 @@ class SeriesTable {
 absl::StatusOr<Labels> MakeLabels(std::string_view metric, std::span<const LabelPair> pairs,
                                   std::string_view service, LabelPair extra = {});
 
-class CounterTable final : public SeriesTable<CounterSeries> {
+// A metric of which each label set is one series.
+template <typename Series>
+class ScalarTable : public SeriesTable<Series> {
  public:
-  CounterTable(std::string name, bool live, SharedState* shared)
-      : SeriesTable(std::move(name), live, shared) {}
+  using Entry = typename SeriesTable<Series>::Entry;
+
+  ScalarTable(std::string name, bool live, SharedState* shared)
+      : SeriesTable<Series>(std::move(name), live, shared) {}
 
  private:
-  absl::StatusOr<std::vector<Labels>> LabelsFor(std::span<const LabelPair> pairs) const override;
+  absl::StatusOr<std::vector<Labels>> LabelsFor(std::span<const LabelPair> pairs) const override {
+    TINYOBS_ASSIGN_OR_RETURN(Labels labels, MakeLabels(this->name_, pairs, this->shared_->service));
+    return std::vector<Labels>{std::move(labels)};
+  }
   size_t series_per_label_set() const override { return 1; }
   void Emplace(std::deque<Entry>* entries, std::vector<Labels> labels) const override {
-    entries->emplace_back(std::move(labels), shared_, true);
+    entries->emplace_back(std::move(labels), this->shared_, true);
   }
 };
 
-class GaugeTable final : public SeriesTable<GaugeSeries> {
- public:
-  GaugeTable(std::string name, bool live, SharedState* shared)
-      : SeriesTable(std::move(name), live, shared) {}
-
- private:
-  absl::StatusOr<std::vector<Labels>> LabelsFor(std::span<const LabelPair> pairs) const override;
-  size_t series_per_label_set() const override { return 1; }
-  void Emplace(std::deque<Entry>* entries, std::vector<Labels> labels) const override {
-    entries->emplace_back(std::move(labels), shared_, true);
-  }
+// Classes of their own, not aliases: the public headers declare them by name.
+class CounterTable final : public ScalarTable<CounterSeries> {
+  using ScalarTable::ScalarTable;
+};
+class GaugeTable final : public ScalarTable<GaugeSeries> {
+  using ScalarTable::ScalarTable;
 };
 
 // The labels of an entry: a bucket for each bound, the +Inf bucket, the sum, the count.
