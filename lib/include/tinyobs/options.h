@@ -32,8 +32,9 @@ struct Options {
   // Refuse samples further in the future than this, so that one wrong clock cannot open partitions
   // of next year.
   int64_t max_future_ms = 24 * 3600 * 1000;
-  // Everything on disk, logs and compaction scratch included. At the limit writes are refused with
-  // ResourceExhausted and reads go on. 0 = no limit.
+  // Everything on disk, logs and compaction scratch included, in bytes of files: a file system that
+  // gives out blocks may use more where files are many and small. At the limit writes are refused
+  // with ResourceExhausted and reads go on. 0 = no limit.
   uint64_t max_storage_bytes = 0;
 
   // --- memory
