@@ -1,7 +1,8 @@
 // FileSystem::Posix(): files of the operating system.
 //
-// Plain pread and write, not mmap: an I/O error of a mapped file is a SIGBUS that ends the
-// embedder's process, and page faults would block threads that believe they compute. Not O_DIRECT:
+// Plain pread and pwrite, not mmap: an I/O error of a mapped file is a SIGBUS that ends the
+// embedder's process, and page faults would block threads that believe they compute. The exception,
+// and why it is none, is in mapped_tail.h: small appends to preallocated space. Not O_DIRECT:
 // the page cache is the second level of our block cache and shrinks by itself when the embedder
 // needs memory.
 //
@@ -35,6 +36,7 @@
 #include "lib/base/mutex.h"
 #include "lib/base/status_macros.h"
 #include "lib/base/strings.h"
+#include "lib/vfs/mapped_tail.h"
 #include "lib/vfs/whole_file.h"
 #include "tinyobs/file_system.h"
 
@@ -61,6 +63,7 @@ absl::StatusCode CodeOf(int error) {
     case ENOTDIR:
     case EISDIR:
     case ENOTEMPTY:
+    case EXDEV:
       return absl::StatusCode::kFailedPrecondition;
     case EACCES:
     case EPERM:
@@ -149,28 +152,54 @@ class PosixWritableFile final : public WritableFile {
   absl::Status Append(std::string_view bytes) override {
     TINYOBS_RETURN_IF_ERROR(CheckUsable("append to"));
     while (!bytes.empty()) {
-      const ssize_t written = Uninterrupted(
-          [&] { return ::write(fd_.get(), bytes.data(), std::min(bytes.size(), kMaxWriteBytes)); });
-      if (written < 0) return ErrnoStatus("append to", path_, errno);
-      bytes.remove_prefix(static_cast<size_t>(written));
+      size_t written = tail_.Write(fd_.get(), end_, allocated_end_, bytes);
+      if (written == 0) {
+        const size_t count = std::min(bytes.size(), kMaxWriteBytes);
+        ssize_t result = Uninterrupted(
+            [&] { return ::pwrite(fd_.get(), bytes.data(), count, static_cast<off_t>(end_)); });
+        if (result < 0 && errno == ESPIPE) {  // a pipe
+          result = Uninterrupted([&] { return ::write(fd_.get(), bytes.data(), count); });
+        }
+        if (result < 0) return ErrnoStatus("append to", path_, errno);
+        written = static_cast<size_t>(result);
+      }
+      end_ += written;
+      bytes.remove_prefix(written);
     }
     return absl::OkStatus();
   }
 
   absl::Status Sync() override {
     TINYOBS_RETURN_IF_ERROR(CheckUsable("sync"));
+    tail_.Expire();
     if (Uninterrupted([&] { return ::fdatasync(fd_.get()); }) == 0) return absl::OkStatus();
     const int error = errno;
     sync_failed_ = true;
     return ErrnoStatus("sync", path_, error);
   }
 
+  absl::Status Preallocate(uint64_t bytes) override {
+    TINYOBS_RETURN_IF_ERROR(CheckUsable("preallocate"));
+    if (bytes == 0) return CutZeros();
+    has_zeros_ = true;
+    // Not posix_fallocate: where the file system cannot do it, that writes the zeros one by one.
+    const int result = Uninterrupted([&] {
+      return ::fallocate(fd_.get(), 0, static_cast<off_t>(end_), static_cast<off_t>(bytes));
+    });
+    if (result != 0) return ErrnoStatus("preallocate", path_, errno);
+    allocated_end_ = end_ + bytes;
+    return absl::OkStatus();
+  }
+
   absl::Status Close() override {
+    absl::Status status = fd_.get() < 0 ? absl::OkStatus() : CutZeros();
     const int fd = fd_.Release();
     if (fd < 0) return absl::OkStatus();
     // Linux releases the descriptor even when close is interrupted, so it is not repeated.
-    if (::close(fd) != 0 && errno != EINTR) return ErrnoStatus("close", path_, errno);
-    return absl::OkStatus();
+    if (::close(fd) != 0 && errno != EINTR && status.ok()) {
+      status = ErrnoStatus("close", path_, errno);
+    }
+    return status;
   }
 
  private:
@@ -185,8 +214,23 @@ class PosixWritableFile final : public WritableFile {
     return absl::OkStatus();
   }
 
+  absl::Status CutZeros() {
+    if (!has_zeros_) return absl::OkStatus();
+    tail_.Unmap();
+    allocated_end_ = 0;
+    if (Uninterrupted([&] { return ::ftruncate(fd_.get(), static_cast<off_t>(end_)); }) != 0) {
+      return ErrnoStatus("cut", path_, errno);
+    }
+    has_zeros_ = false;
+    return absl::OkStatus();
+  }
+
   const std::string path_;
   Descriptor fd_;
+  uint64_t end_ = 0;            // of what was appended
+  uint64_t allocated_end_ = 0;  // of the zeros behind it
+  bool has_zeros_ = false;      // perhaps, also after a Preallocate that failed
+  MappedTail tail_;
   bool sync_failed_ = false;
 };
 
@@ -250,7 +294,7 @@ class PosixFileSystem final : public FileSystem {
   }
 
   absl::StatusOr<std::unique_ptr<WritableFile>> CreateWritable(const std::string& path) override {
-    TINYOBS_ASSIGN_OR_RETURN(Descriptor fd, OpenDescriptor(path, O_WRONLY | O_CREAT | O_TRUNC));
+    TINYOBS_ASSIGN_OR_RETURN(Descriptor fd, OpenDescriptor(path, O_RDWR | O_CREAT | O_TRUNC));
     return std::make_unique<PosixWritableFile>(path, std::move(fd));
   }
 

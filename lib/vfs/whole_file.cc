@@ -35,6 +35,8 @@ absl::StatusOr<std::string> ReadWholeFile(FileSystem* file_system, const std::st
 absl::Status ReplaceWholeFile(FileSystem* file_system, const std::string& path,
                               std::string_view content) {
   const std::string temporary = TemporaryNameFor(path);
+  // After a power cut in a rename both names may be the same file: emptying one would empty both.
+  file_system->DeleteFile(temporary).IgnoreError();
   TINYOBS_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file,
                            file_system->CreateWritable(temporary));
   absl::Status status = file->Append(content);

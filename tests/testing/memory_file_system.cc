@@ -12,8 +12,9 @@ namespace tinyobs::testing {
 namespace {
 
 constexpr std::string_view kOperationNames[kOperationCount] = {
-    "create",      "append", "sync", "delete", "rename", "link", "create folder", "delete folder",
-    "sync folder", "open",   "read", "close",  "list",   "size", "free space",    "lock"};
+    "create", "append",        "preallocate",   "sync",        "delete", "rename",
+    "link",   "create folder", "delete folder", "sync folder", "open",   "read",
+    "close",  "list",          "size",          "free space",  "lock"};
 
 std::string_view NameOf(Operation operation) {
   return kOperationNames[static_cast<int>(operation)];
@@ -32,6 +33,28 @@ std::string Clean(const std::string& path) {
 // The roots that are always there.
 bool IsRoot(const std::string& path) { return path == "/" || path == "."; }
 
+// `bytes` with the pages behind the first `synced` bytes there or not, and an end anywhere. A page
+// that holds the end of the synced bytes has these in any case.
+std::string Reordered(const std::string& bytes, size_t synced, size_t page_bytes,
+                      std::mt19937_64& random) {
+  std::string left = bytes.substr(0, synced + random() % (bytes.size() - synced + 1));
+  for (size_t at = synced; at < left.size();) {
+    const size_t end = std::min(left.size(), (at / page_bytes + 1) * page_bytes);
+    const uint64_t fate = random() % 6;
+    if (fate < 2) {
+      std::fill(left.begin() + at, left.begin() + end, '\0');
+    } else if (fate < 3) {
+      // What the sectors held before: a piece of the same file, or anything.
+      const size_t from = random() % bytes.size();
+      for (size_t i = at; i < end; ++i) {
+        left[i] = from % 2 == 0 ? bytes[(from + i) % bytes.size()] : static_cast<char>(random());
+      }
+    }
+    at = end;
+  }
+  return left;
+}
+
 absl::Status LostInCrash(const std::string& path) {
   return absl::UnavailableError(StrCat(path, ": opened before the machine crashed"));
 }
@@ -40,8 +63,10 @@ absl::Status LostInCrash(const std::string& path) {
 
 struct MemoryFileSystem::Inode {
   bool is_folder = false;
-  std::string bytes;
-  size_t synced_bytes = 0;  // a prefix of `bytes` that survives a crash
+  std::string bytes;        // what was appended, then preallocated zeros
+  size_t appended = 0;      // of `bytes`
+  size_t synced_bytes = 0;  // a prefix of what was appended that survives a crash
+  size_t synced_size = 0;   // of the file; more than synced_bytes = zeros behind
   // What the disk still has of a file that was emptied and not synced since.
   std::optional<std::string> before_truncation;
 };
@@ -80,11 +105,19 @@ class MemoryWritableFile final : public WritableFile {
     if (!status.ok()) sync_failed_ = true;
     return status;
   }
+  absl::Status Preallocate(uint64_t bytes) override {
+    TINYOBS_RETURN_IF_ERROR(CheckUsable());
+    has_zeros_ |= bytes > 0;
+    return fs_->PreallocateIn(inode_, generation_, path_, bytes);
+  }
   absl::Status Close() override {
     if (closed_) return absl::OkStatus();
+    const absl::Status cut =
+        has_zeros_ ? fs_->PreallocateIn(inode_, generation_, path_, 0) : absl::OkStatus();
     closed_ = true;
     MutexLock lock(&fs_->mutex_);
-    return fs_->Begin(Operation::kClose, path_);
+    const absl::Status status = fs_->Begin(Operation::kClose, path_);
+    return cut.ok() ? status : cut;
   }
 
  private:
@@ -102,6 +135,7 @@ class MemoryWritableFile final : public WritableFile {
   const std::string path_;
   bool closed_ = false;
   bool sync_failed_ = false;
+  bool has_zeros_ = false;
 };
 
 class MemoryFileLock final : public FileLock {
@@ -120,7 +154,7 @@ MemoryFileSystem::MemoryFileSystem() = default;
 MemoryFileSystem::~MemoryFileSystem() = default;
 
 absl::Status MemoryFileSystem::Begin(Operation operation, const std::string& path,
-                                     const std::string& other, bool* torn) {
+                                     const std::string& other, uint32_t* torn_percent) {
   ++counts_[static_cast<int>(operation)];
   if (ChangesDisk(operation) && changes_until_power_cut_ == 0) {
     return absl::UnavailableError(StrCat(NameOf(operation), " ", path, ": power cut"));
@@ -136,7 +170,7 @@ absl::Status MemoryFileSystem::Begin(Operation operation, const std::string& pat
       continue;
     }
     if (fault.count != kUnlimited) --fault.count;
-    if (torn != nullptr) *torn = fault.torn;
+    if (torn_percent != nullptr && fault.torn) *torn_percent = fault.torn_percent;
     return absl::Status(fault.error.code(), StrCat(NameOf(operation), " ", path, ": ",
                                                    FromAbsl(fault.error.message())));
   }
@@ -172,14 +206,25 @@ absl::StatusOr<std::shared_ptr<MemoryFileSystem::Inode>> MemoryFileSystem::FindF
   return found->second;
 }
 
-void MemoryFileSystem::ChangeNames(NameChange change) {
-  for (const auto& [path, inode] : change) {
-    if (inode == nullptr) {
-      names_.erase(path);
-    } else {
-      names_[path] = inode;
+void MemoryFileSystem::Apply(const NameChange& change, Names* names) {
+  if (change.size() == 2 && change[0].second != nullptr && change[0].second->is_folder) {
+    const std::string from = change[1].first + "/";
+    for (auto at = names->lower_bound(from); at != names->end() && at->first.starts_with(from);) {
+      (*names)[change[0].first + "/" + at->first.substr(from.size())] = at->second;
+      at = names->erase(at);
     }
   }
+  for (const auto& [path, inode] : change) {
+    if (inode == nullptr) {
+      names->erase(path);
+    } else {
+      (*names)[path] = inode;
+    }
+  }
+}
+
+void MemoryFileSystem::ChangeNames(NameChange change) {
+  Apply(change, &names_);
   unsynced_changes_.push_back(std::move(change));
 }
 
@@ -203,9 +248,10 @@ absl::StatusOr<std::unique_ptr<WritableFile>> MemoryFileSystem::CreateWritable(
     TINYOBS_ASSIGN_OR_RETURN(inode, FindFile("create", path));
     if (!inode->before_truncation.has_value()) {
       inode->before_truncation = inode->bytes.substr(0, inode->synced_bytes);
+      inode->before_truncation->resize(std::max(inode->synced_bytes, inode->synced_size));
     }
     inode->bytes.clear();
-    inode->synced_bytes = 0;
+    inode->appended = inode->synced_bytes = inode->synced_size = 0;
   } else {
     inode = std::make_shared<Inode>();
     ChangeNames({{path, inode}});
@@ -226,11 +272,30 @@ absl::Status MemoryFileSystem::RenameFile(const std::string& raw_from, const std
   const std::string from = Clean(raw_from);
   const std::string to = Clean(raw_to);
   MutexLock lock(&mutex_);
-  TINYOBS_ASSIGN_OR_RETURN(std::shared_ptr<Inode> inode, FindFile("rename", from));
+  const auto found = names_.find(from);
+  if (found == names_.end()) return absl::NotFoundError(StrCat("rename ", from, ": no such file"));
+  std::shared_ptr<Inode> inode = found->second;
   TINYOBS_RETURN_IF_ERROR(CheckFolder("rename", DirectoryOf(to)));
-  if (names_.count(to) > 0) TINYOBS_RETURN_IF_ERROR(FindFile("rename", to).status());
+  if (inode->is_folder) {
+    if (names_.count(to) > 0 || DirectoryOf(from) != DirectoryOf(to)) {
+      return absl::FailedPreconditionError(
+          StrCat("rename ", from, " to ", to, ": only to a free name in the same folder"));
+    }
+  } else if (names_.count(to) > 0) {
+    TINYOBS_RETURN_IF_ERROR(FindFile("rename", to).status());
+  }
   TINYOBS_RETURN_IF_ERROR(Begin(Operation::kRename, from, to));
-  if (from != to) ChangeNames({{to, std::move(inode)}, {from, nullptr}});
+  if (from == to) return absl::OkStatus();
+  if (inode->is_folder) {
+    // What is not yet durable within goes on under the new name.
+    const std::string inside = from + "/";
+    for (NameChange& change : unsynced_changes_) {
+      for (auto& [name, unused] : change) {
+        if (name.starts_with(inside)) name = to + "/" + name.substr(inside.size());
+      }
+    }
+  }
+  ChangeNames({{to, std::move(inode)}, {from, nullptr}});
   return absl::OkStatus();
 }
 
@@ -287,15 +352,11 @@ absl::Status MemoryFileSystem::SyncDirectory(const std::string& raw_path) {
   TINYOBS_RETURN_IF_ERROR(CheckFolder("sync folder", path));
   TINYOBS_RETURN_IF_ERROR(Begin(Operation::kSyncDirectory, path));
   for (NameChange& change : unsynced_changes_) {
-    for (auto& [name, inode] : change) {
-      if (DirectoryOf(name) != path) continue;
-      if (inode == nullptr) {
-        disk_names_.erase(name);
-      } else {
-        disk_names_[name] = inode;
-      }
-    }
-    std::erase_if(change, [&path](const auto& entry) { return DirectoryOf(entry.first) == path; });
+    const auto rest = std::stable_partition(change.begin(), change.end(), [&](const auto& entry) {
+      return DirectoryOf(entry.first) == path;
+    });
+    Apply(NameChange(change.begin(), rest), &disk_names_);
+    change.erase(change.begin(), rest);
   }
   std::erase_if(unsynced_changes_, [](const NameChange& change) { return change.empty(); });
   return absl::OkStatus();
@@ -362,20 +423,43 @@ absl::Status MemoryFileSystem::AppendTo(const std::shared_ptr<Inode>& inode, uin
                                         const std::string& path, std::string_view bytes) {
   MutexLock lock(&mutex_);
   if (generation != generation_) return LostInCrash(path);
-  bool torn = false;
-  if (absl::Status status = Begin(Operation::kAppend, path, "", &torn); !status.ok()) {
-    if (torn) inode->bytes.append(bytes.substr(0, bytes.size() / 2));
+  const auto append = [&inode](std::string_view part) {
+    if (inode->bytes.size() < inode->appended + part.size()) {
+      inode->bytes.resize(inode->appended + part.size());
+    }
+    inode->bytes.replace(inode->appended, part.size(), part);
+    inode->appended += part.size();
+  };
+  uint32_t torn_percent = 0;
+  if (absl::Status status = Begin(Operation::kAppend, path, "", &torn_percent); !status.ok()) {
+    append(bytes.substr(0, bytes.size() * torn_percent / 100));
     return status;
   }
   if (capacity_bytes_ != kUnlimited) {
     const uint64_t used = UsedBytesLocked();
-    const uint64_t free = used < capacity_bytes_ ? capacity_bytes_ - used : 0;
+    const uint64_t free = (used < capacity_bytes_ ? capacity_bytes_ - used : 0) +
+                          (inode->bytes.size() - inode->appended);
     if (bytes.size() > free) {
-      inode->bytes.append(bytes.substr(0, free));
+      append(bytes.substr(0, free));
       return absl::ResourceExhaustedError(StrCat("append ", path, ": no space left"));
     }
   }
-  inode->bytes.append(bytes);
+  append(bytes);
+  return absl::OkStatus();
+}
+
+absl::Status MemoryFileSystem::PreallocateIn(const std::shared_ptr<Inode>& inode,
+                                             uint64_t generation, const std::string& path,
+                                             uint64_t bytes) {
+  MutexLock lock(&mutex_);
+  if (generation != generation_) return LostInCrash(path);
+  TINYOBS_RETURN_IF_ERROR(Begin(Operation::kPreallocate, path));
+  const uint64_t size = inode->appended + bytes;
+  if (capacity_bytes_ != kUnlimited && size > inode->bytes.size() &&
+      size - inode->bytes.size() + UsedBytesLocked() > capacity_bytes_) {
+    return absl::ResourceExhaustedError(StrCat("preallocate ", path, ": no space left"));
+  }
+  inode->bytes.resize(size);
   return absl::OkStatus();
 }
 
@@ -384,7 +468,8 @@ absl::Status MemoryFileSystem::SyncFile(const std::shared_ptr<Inode>& inode, uin
   MutexLock lock(&mutex_);
   if (generation != generation_) return LostInCrash(path);
   TINYOBS_RETURN_IF_ERROR(Begin(Operation::kSync, path));
-  inode->synced_bytes = inode->bytes.size();
+  inode->synced_bytes = inode->appended;
+  inode->synced_size = inode->bytes.size();
   inode->before_truncation.reset();
   return absl::OkStatus();
 }
@@ -416,17 +501,18 @@ MemoryFileSystem::Names MemoryFileSystem::NamesAfterCrash(const CrashOptions& op
     return keep == Keep::kAll ? all : random() % (all + 1);
   };
 
-  // Name changes reach a disk in order (that of its journal).
   Names left = disk_names_;
-  const size_t kept_changes = part_of(options.keep_names, unsynced_changes_.size());
-  for (size_t i = 0; i < kept_changes; ++i) {
-    for (const auto& [path, inode] : unsynced_changes_[i]) {
-      if (inode == nullptr) {
-        left.erase(path);
-      } else {
-        left[path] = inode;
-      }
+  if (options.keep_names == Keep::kReordered) {
+    for (NameChange change : unsynced_changes_) {
+      if (random() % 2 == 0) continue;
+      const bool is_rename = change.size() == 2 && !change[0].second->is_folder;
+      if (is_rename && random() % 2 == 0) change.pop_back();
+      Apply(change, &left);
     }
+  } else {
+    // They reach the disk in order (that of its journal).
+    const size_t kept = part_of(options.keep_names, unsynced_changes_.size());
+    for (size_t i = 0; i < kept; ++i) Apply(unsynced_changes_[i], &left);
   }
   // A name whose folder is gone is gone. Parents sort before what is in them.
   for (auto at = left.begin(); at != left.end();) {
@@ -447,11 +533,21 @@ MemoryFileSystem::Names MemoryFileSystem::NamesAfterCrash(const CrashOptions& op
       if (emptying_lost) {
         copy->bytes = *inode->before_truncation;
       } else {
-        const size_t unsynced = inode->bytes.size() - inode->synced_bytes;
+        const std::string appended = inode->bytes.substr(0, inode->appended);
+        const size_t unsynced = appended.size() - inode->synced_bytes;
         copy->bytes =
-            inode->bytes.substr(0, inode->synced_bytes + part_of(options.keep_bytes, unsynced));
+            options.keep_bytes == Keep::kReordered
+                ? Reordered(appended, inode->synced_bytes, options.page_bytes, random)
+                : appended.substr(0, inode->synced_bytes + part_of(options.keep_bytes, unsynced));
+        // What preallocation did to the size has reached the disk or not.
+        const bool grown = inode->bytes.size() > inode->appended;
+        const bool new_size = options.keep_bytes == Keep::kAll ||
+                              (options.keep_bytes != Keep::kNothing && random() % 2 == 0);
+        const size_t new_zeros_end = grown ? inode->bytes.size() : 0;
+        copy->bytes.resize(
+            std::max(copy->bytes.size(), new_size ? new_zeros_end : inode->synced_size));
       }
-      copy->synced_bytes = copy->bytes.size();
+      copy->appended = copy->synced_bytes = copy->synced_size = copy->bytes.size();
     }
     inode = copy;
   }
@@ -552,7 +648,7 @@ absl::Status MemoryFileSystem::SetContents(const std::string& raw_path, std::str
   MutexLock lock(&mutex_);
   TINYOBS_ASSIGN_OR_RETURN(const std::shared_ptr<Inode> inode, FindFile("set contents of", path));
   inode->bytes.assign(bytes);
-  inode->synced_bytes = bytes.size();
+  inode->appended = inode->synced_bytes = inode->synced_size = bytes.size();
   inode->before_truncation.reset();
   return absl::OkStatus();
 }

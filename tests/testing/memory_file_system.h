@@ -42,6 +42,7 @@ enum class Operation {
   // These change what is on the disk; PowerCutAfter counts them.
   kCreate,
   kAppend,
+  kPreallocate,
   kSync,
   kDelete,
   kRename,
@@ -67,13 +68,18 @@ inline constexpr bool ChangesDisk(Operation operation) {
 enum class Keep {
   kNothing,  // the least the contract allows
   kTorn,  // a part chosen by the seed: a prefix of each file's bytes, a prefix of the name changes
-  kAll,   // as if the process alone had died
+  // Any part, chosen by the seed: of each file's bytes some pages and not others, the lost ones
+  // zeros or old bytes of the disk; of the name changes a subset, in which a renamed file may have
+  // its old name as well.
+  kReordered,
+  kAll,  // as if the process alone had died
 };
 
 struct CrashOptions {
   Keep keep_bytes = Keep::kNothing;
   Keep keep_names = Keep::kNothing;
   uint64_t seed = 0;
+  size_t page_bytes = 512;  // of kReordered: what the disk writes in one piece
 };
 
 // An operation that goes wrong.
@@ -86,8 +92,9 @@ struct Fault {
   // How many fail then.
   uint64_t count = 1;
   absl::Status error = absl::UnavailableError("injected fault");
-  // A failing Append writes the first half of its bytes.
+  // A failing Append writes the first part of its bytes.
   bool torn = false;
+  uint32_t torn_percent = 50;
 };
 
 class MemoryFileSystem final : public FileSystem {
@@ -148,12 +155,15 @@ class MemoryFileSystem final : public FileSystem {
 
   struct Inode;
   using Names = std::map<std::string, std::shared_ptr<Inode>>;
-  // A change of one or two names that is not yet on the disk; a null inode means removed.
+  // A change of one or two names that is not yet on the disk; a null inode means removed. A folder
+  // that gets a new name takes along what is in it.
   using NameChange = std::vector<std::pair<std::string, std::shared_ptr<Inode>>>;
+  static void Apply(const NameChange& change, Names* names);
 
-  // Counts the operation and answers with the fault that strikes it, if any. `torn` as in Fault.
+  // Counts the operation and answers with the fault that strikes it, if any, of which
+  // `torn_percent` is written all the same.
   absl::Status Begin(Operation operation, const std::string& path, const std::string& other = "",
-                     bool* torn = nullptr) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+                     uint32_t* torn_percent = nullptr) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::shared_ptr<Inode>> FindFile(std::string_view operation,
                                                   const std::string& path) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -166,6 +176,8 @@ class MemoryFileSystem final : public FileSystem {
 
   absl::Status AppendTo(const std::shared_ptr<Inode>& inode, uint64_t generation,
                         const std::string& path, std::string_view bytes);
+  absl::Status PreallocateIn(const std::shared_ptr<Inode>& inode, uint64_t generation,
+                             const std::string& path, uint64_t bytes);
   absl::Status SyncFile(const std::shared_ptr<Inode>& inode, uint64_t generation,
                         const std::string& path);
   absl::StatusOr<size_t> ReadFrom(const std::shared_ptr<Inode>& inode, uint64_t generation,

@@ -95,6 +95,28 @@ TYPED_TEST(FileSystemContract, AReaderSeesAFileGrow) {
   EXPECT_EQ(reader->Read(0, 3, buffer).value(), 3u);
 }
 
+TYPED_TEST(FileSystemContract, PreallocatedZerosAreOverwrittenByAppendsAndCutAtClose) {
+  const std::string path = this->Path("f");
+  ASSERT_OK_AND_ASSIGN(const auto file, this->fs()->CreateWritable(path));
+  ASSERT_OK(file->Append("abc"));
+  const absl::Status status = file->Preallocate(5000);
+  if (!status.ok()) GTEST_SKIP() << status;  // not every file system can
+  EXPECT_EQ(this->fs()->FileSize(path).value(), 5003u);
+  EXPECT_EQ(this->Content(path), "abc" + std::string(5000, '\0'));
+  ASSERT_OK(file->Append("defg"));
+  ASSERT_OK(file->Sync());
+  EXPECT_EQ(this->Content(path), "abcdefg" + std::string(4996, '\0'));
+  const std::string large(6000, 'x');  // beyond what was allocated
+  ASSERT_OK(file->Append(large));
+  ASSERT_OK(file->Preallocate(100));
+  ASSERT_OK(file->Preallocate(0));
+  EXPECT_EQ(this->Content(path), "abcdefg" + large);
+  ASSERT_OK(file->Preallocate(100));
+  ASSERT_OK(file->Append("h"));
+  ASSERT_OK(file->Close());
+  EXPECT_EQ(this->Content(path), "abcdefg" + large + "h");
+}
+
 TYPED_TEST(FileSystemContract, CreatingAnExistingFileEmptiesIt) {
   const std::string path = this->Path("file");
   this->Write(path, "old content");

@@ -1,6 +1,7 @@
 // The test double's own promises: what a crash keeps and loses, which operation fails when.
 #include "tests/testing/memory_file_system.h"
 
+#include <algorithm>
 #include <memory>
 #include <set>
 #include <string>
@@ -118,6 +119,79 @@ TEST_F(MemoryFileSystemTest, TornNamesAreAPrefixOfTheChangesInTheirOrder) {
   EXPECT_EQ(seen, (std::set<std::vector<std::string>>{{}, {"/d/1"}, {"/d/1", "/d/2"}}));
 }
 
+TEST_F(MemoryFileSystemTest, AReorderedCrashKeepsAnyPagesOfWhatWasNotSynced) {
+  const auto file = Create("/d/f");
+  ASSERT_OK(file->Append("ABCDEF"));
+  ASSERT_OK(file->Sync());
+  ASSERT_OK(fs_.SyncDirectory("/d"));
+  ASSERT_OK(file->Append("ghijklmnop"));
+  std::set<std::string> seen;
+  for (uint64_t seed = 0; seed < 2000; ++seed) {
+    const CrashOptions options{.keep_bytes = Keep::kReordered, .seed = seed, .page_bytes = 4};
+    const std::string content = fs_.CloneAfterCrash(options)->Contents("/d/f").value();
+    EXPECT_EQ(content, fs_.CloneAfterCrash(options)->Contents("/d/f").value()) << "same seed";
+    EXPECT_EQ(content.substr(0, 6), "ABCDEF") << "synced";
+    EXPECT_LE(content.size(), 16u);
+    seen.insert(content);
+  }
+  const auto zeros = [](size_t count) { return std::string(count, '\0'); };
+  for (const std::string& expected :
+       {std::string("ABCDEF"), std::string("ABCDEFghijklmnop"), std::string("ABCDEFghi"),
+        "ABCDEF" + zeros(2) + "ijklmnop", "ABCDEFgh" + zeros(4) + "mnop", "ABCDEF" + zeros(10),
+        "ABCDEF" + zeros(2) + "ijkl" + zeros(1)}) {
+    EXPECT_EQ(seen.count(expected), 1u) << expected;
+  }
+  // Old bytes of the disk: neither what was written nor zeros.
+  EXPECT_TRUE(std::any_of(seen.begin(), seen.end(), [](const std::string& content) {
+    return content.size() > 8 && content.substr(6, 2) != "gh" && content[6] != '\0';
+  }));
+}
+
+TEST_F(MemoryFileSystemTest, ReorderedNamesAreAnySubsetOfTheChanges) {
+  WriteDurably("/d/old", "old");
+  Create("/d/1");
+  Create("/d/2");
+  ASSERT_OK(fs_.DeleteFile("/d/old"));
+  std::set<std::vector<std::string>> seen;
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    seen.insert(fs_.CloneAfterCrash({.keep_names = Keep::kReordered, .seed = seed})->Files());
+  }
+  EXPECT_EQ(seen.size(), 8u);
+  EXPECT_EQ(seen.count({"/d/2", "/d/old"}), 1u);
+  EXPECT_EQ(seen.count({"/d/1"}), 1u);
+}
+
+TEST_F(MemoryFileSystemTest, AReorderedRenameHasTheOldFileOrTheNewAndPerhapsBothNames) {
+  WriteDurably("/d/CURRENT", "old");
+  WriteDurably("/d/tmp", "new");
+  ASSERT_OK(fs_.RenameFile("/d/tmp", "/d/CURRENT"));
+  std::set<std::string> seen;
+  for (uint64_t seed = 0; seed < 100; ++seed) {
+    const auto left = fs_.CloneAfterCrash({.keep_names = Keep::kReordered, .seed = seed});
+    seen.insert(left->Contents("/d/CURRENT").value() + (left->FileExists("/d/tmp") ? " tmp" : ""));
+  }
+  EXPECT_EQ(seen, (std::set<std::string>{"old tmp", "new tmp", "new"}));
+}
+
+TEST_F(MemoryFileSystemTest, ARenamedFolderTakesItsFilesAlongAndComesBackWhenTheRenameIsLost) {
+  ASSERT_OK(fs_.CreateDirectories("/d/a"));
+  WriteDurably("/d/a/durable", "x");
+  const auto late = Create("/d/a/late");
+  ASSERT_OK(late->Append("y"));
+  ASSERT_OK(late->Sync());
+  ASSERT_OK(fs_.RenameFile("/d/a", "/d/b"));
+  EXPECT_EQ(fs_.Files(), (std::vector<std::string>{"/d/b/durable", "/d/b/late"}));
+  EXPECT_FALSE(fs_.FileExists("/d/a"));
+  EXPECT_EQ(fs_.CloneAfterCrash()->Files(), std::vector<std::string>{"/d/a/durable"});
+  ASSERT_OK(fs_.SyncDirectory("/d"));
+  EXPECT_EQ(fs_.CloneAfterCrash()->Files(), std::vector<std::string>{"/d/b/durable"});
+  ASSERT_OK(fs_.SyncDirectory("/d/b"));
+  fs_.Crash();
+  EXPECT_EQ(fs_.Contents("/d/b/late").value(), "y");
+  ASSERT_OK(fs_.CreateDirectories("/d/c"));
+  EXPECT_CODE(fs_.RenameFile("/d/b", "/d/c"), absl::StatusCode::kFailedPrecondition);
+}
+
 TEST_F(MemoryFileSystemTest, TwoNamesOfOneFileStayOneFileAfterACrash) {
   WriteDurably("/d/a", "x");
   ASSERT_OK(fs_.LinkFile("/d/a", "/d/b"));
@@ -182,11 +256,13 @@ TEST_F(MemoryFileSystemTest, TheNthOperationOfAKindFails) {
   EXPECT_EQ(fs_.Count(Operation::kAppend), 6u);
 }
 
-TEST_F(MemoryFileSystemTest, ATornAppendLeavesHalfItsBytes) {
-  fs_.AddFault({.operation = Operation::kAppend, .torn = true});
-  const auto file = Create("/d/f");
-  EXPECT_CODE(file->Append("abcd"), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(fs_.Contents("/d/f").value(), "ab");
+TEST_F(MemoryFileSystemTest, ATornAppendLeavesSomeOfItsBytes) {
+  for (const uint32_t percent : {0u, 25u, 50u, 100u}) {
+    fs_.AddFault({.operation = Operation::kAppend, .torn = true, .torn_percent = percent});
+    const auto file = Create("/d/f");
+    EXPECT_CODE(file->Append("abcd"), absl::StatusCode::kUnavailable);
+    EXPECT_EQ(fs_.Contents("/d/f").value(), std::string("abcd").substr(0, percent / 25));
+  }
 }
 
 TEST_F(MemoryFileSystemTest, EveryKindOfOperationCanFail) {

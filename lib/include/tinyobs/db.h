@@ -59,7 +59,9 @@ class Db : public Appendable, public Querier {
   virtual DbStats Stats() const = 0;
 
   // After an I/O error the database refuses writes and goes on reading (Stats().background_error
-  // says why). Call this when the cause is gone. OK: writes are accepted again.
+  // says why). Call this when the cause is gone. OK: writes are accepted again. Not needed after a
+  // full disk or a lack of file handles: the database tries by itself every few seconds (without
+  // threads: in RunBackgroundWork).
   virtual absl::Status Resume() = 0;
 
   // With background_threads = false: does what is due and returns whether there is more. Otherwise

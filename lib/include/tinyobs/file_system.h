@@ -14,9 +14,9 @@
 //     Sync again must not report success for them.
 //
 // Status codes, everywhere: NotFound (no such file or folder) · AlreadyExists · ResourceExhausted
-// (no space or no file handles left) · FailedPrecondition (locked by another process, not a folder)
-// · PermissionDenied · DataLoss (fewer bytes than the caller knows to be there) · Unavailable (any
-// other I/O error). Messages name the operation and the path.
+// (no space or no file handles left) · FailedPrecondition (locked by another process, not a folder,
+// a link or rename to another disk) · PermissionDenied · DataLoss (fewer bytes than the caller
+// knows to be there) · Unavailable (any other I/O error). Messages name the operation and the path.
 //
 // Thread-safety: a FileSystem and a RandomAccessFile are thread-safe; a WritableFile is one
 // thread's at a time.
@@ -58,6 +58,14 @@ class WritableFile {
   // Sync, and after Close, Append and Sync answer FailedPrecondition.
   virtual absl::Status Append(std::string_view bytes) = 0;
   virtual absl::Status Sync() = 0;
+  // Puts at least `bytes` zeros behind what was appended; later Appends overwrite them, so that a
+  // Sync need not record a new size each time. 0 cuts them off again, as Close does; a process that
+  // dies first leaves them. Nothing is durable before the next Sync. After an error (not supported,
+  // no space) there may be any number of zeros, and the file is as usable as before.
+  virtual absl::Status Preallocate(uint64_t bytes) {
+    static_cast<void>(bytes);
+    return absl::UnimplementedError("preallocate");
+  }
   // Idempotent.
   virtual absl::Status Close() = 0;
 };
@@ -78,6 +86,7 @@ class FileSystem {
   virtual absl::StatusOr<std::unique_ptr<WritableFile>> CreateWritable(const std::string& path) = 0;
 
   virtual absl::Status DeleteFile(const std::string& path) = 0;
+  // A folder too, with all that is in it, to a free name in the same folder.
   virtual absl::Status RenameFile(const std::string& from, const std::string& to) = 0;
   // A second name for the same file (hard link); AlreadyExists when `to` is taken.
   virtual absl::Status LinkFile(const std::string& from, const std::string& to) = 0;
