@@ -49,6 +49,13 @@ int ProbesFor(int bits_per_key) {
 
 uint64_t FilterHash(std::string_view user_key) { return Checksum64(user_key); }
 
+void FilterBuilder::AddPrefix(std::string_view user_key) {
+  const std::string_view prefix = user_key.substr(0, prefix_bytes_);
+  if (prefix == last_prefix_) return;
+  last_prefix_.assign(prefix);
+  if (prefix.size() < user_key.size()) hashes_.push_back(FilterHash(prefix));
+}
+
 size_t FilterBuilder::LineCount() const {
   const size_t bits = hashes_.size() * static_cast<size_t>(bits_per_key_);
   return std::max<size_t>(1, (bits + 8 * kFilterLineBytes - 1) / (8 * kFilterLineBytes));

@@ -35,8 +35,9 @@ enum PropertyId : uint64_t {
   kTrailerBytes = 10,
   kSmallestKey = 11,
   kLargestKey = 12,
+  kFilterPrefixBytes = 13,  // optional
 };
-constexpr uint64_t kLastPropertyId = kLargestKey;
+constexpr uint64_t kLastRequiredId = kLargestKey;
 
 void PutNumber(PropertyId id, uint64_t value, std::string* out) {
   PutVarint64(out, id);
@@ -71,6 +72,8 @@ uint64_t* NumberField(TableProperties* properties, uint64_t id) {
       return &properties->filter_bytes;
     case kTrailerBytes:
       return &properties->trailer_bytes;
+    case kFilterPrefixBytes:
+      return &properties->filter_prefix_bytes;
     default:
       return nullptr;
   }
@@ -100,7 +103,9 @@ absl::Status CheckProperties(const TableProperties& properties) {
   bool sound = properties.user_keys <= properties.entries &&
                properties.data_blocks <= properties.entries &&
                (properties.entries == 0) == (properties.data_blocks == 0) &&
-               (properties.entries == 0) == (properties.user_keys == 0);
+               (properties.entries == 0) == (properties.user_keys == 0) &&
+               properties.filter_prefix_bytes <= kMaxUserKeyBytes &&
+               (properties.filter_prefix_bytes == 0 || properties.filter_bytes > 0);
   if (properties.entries == 0) {
     sound = sound && properties.smallest_key.empty() && properties.largest_key.empty();
   } else {
@@ -169,6 +174,9 @@ void EncodeProperties(const TableProperties& properties, std::string* out) {
   PutNumber(kTrailerBytes, properties.trailer_bytes, out);
   PutText(kSmallestKey, properties.smallest_key, out);
   PutText(kLargestKey, properties.largest_key, out);
+  if (properties.filter_prefix_bytes > 0) {
+    PutNumber(kFilterPrefixBytes, properties.filter_prefix_bytes, out);
+  }
 }
 
 absl::StatusOr<TableProperties> DecodeProperties(std::string_view bytes) {
@@ -184,13 +192,12 @@ absl::StatusOr<TableProperties> DecodeProperties(std::string_view bytes) {
       return absl::DataLossError(StrCat("property ", id, " behind property ", last_id));
     }
     last_id = id;
-    if (id <= kLastPropertyId) ++known;
+    if (id <= kLastRequiredId) ++known;
     TINYOBS_RETURN_IF_ERROR(DecodeProperty(id, value, &properties));
   }
   // Ascending ids from 1: as many as there are means all of them.
-  if (!reader.ok() || known != kLastPropertyId) {
-    return absl::DataLossError(
-        StrCat("found ", known, " of ", static_cast<uint64_t>(kLastPropertyId), " properties"));
+  if (!reader.ok() || known != kLastRequiredId) {
+    return absl::DataLossError(StrCat("found ", known, " of ", kLastRequiredId, " properties"));
   }
   TINYOBS_RETURN_IF_ERROR(CheckProperties(properties));
   return properties;

@@ -67,12 +67,13 @@ struct TableProperties {
   uint64_t raw_key_bytes = 0;    // as given to Add, trailers included
   uint64_t raw_value_bytes = 0;  // as given to Add
   uint64_t data_blocks = 0;
-  uint64_t raw_data_bytes = 0;  // of the data blocks before compression
-  uint64_t data_bytes = 0;      // of the data blocks in the file, block trailers included
-  uint64_t index_bytes = 0;     // in memory
-  uint64_t filter_bytes = 0;    // 0 = no filter
-  uint64_t trailer_bytes = 0;   // of each key
-  std::string smallest_key;     // whole keys; empty in an empty table
+  uint64_t raw_data_bytes = 0;       // of the data blocks before compression
+  uint64_t data_bytes = 0;           // of the data blocks in the file, block trailers included
+  uint64_t index_bytes = 0;          // in memory
+  uint64_t filter_bytes = 0;         // 0 = no filter
+  uint64_t trailer_bytes = 0;        // of each key
+  uint64_t filter_prefix_bytes = 0;  // 0 = the filter knows no prefixes
+  std::string smallest_key;          // whole keys; empty in an empty table
   std::string largest_key;
   friend bool operator==(const TableProperties&, const TableProperties&) = default;
 };

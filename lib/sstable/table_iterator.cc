@@ -1,39 +1,57 @@
 #include "lib/sstable/table_iterator.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 #include "lib/base/check.h"
-#include "lib/base/status_macros.h"
-#include "lib/base/strings.h"
 
 namespace tinyobs::sstable {
 
-absl::StatusOr<std::string_view> ReadaheadBuffer::Read(const RandomAccessFile& file,
-                                                       uint64_t offset, size_t count,
-                                                       uint64_t limit) {
-  if (offset < offset_ || offset + count > offset_ + size_) {
-    const size_t wanted = std::min<uint64_t>(std::max(count, window_bytes_), limit - offset);
+namespace {
+
+constexpr size_t kReadaheadMaxBytes = 256 << 10;
+// Steps from a block to its neighbour before more than one block is read at once: a short scan
+// should cost no more than it needs.
+constexpr int64_t kStepsBeforeReadahead = 2;
+
+}  // namespace
+
+std::string_view ReadaheadBuffer::Read(const RandomAccessFile& file, uint64_t offset, size_t count,
+                                       uint64_t limit) {
+  const uint64_t end = offset + count;
+  if (offset == block_end_) {
+    run_ = std::max<int64_t>(run_, 0) + 1;
+  } else if (end == block_begin_) {
+    run_ = std::min<int64_t>(run_, 0) - 1;
+  } else {
+    run_ = 0;
+  }
+  block_begin_ = offset;
+  block_end_ = end;
+  if (offset < offset_ || end > offset_ + size_) {
+    window_bytes_ = std::abs(run_) < kStepsBeforeReadahead
+                        ? 0
+                        : std::min(kReadaheadMaxBytes, 2 * std::max(count, window_bytes_));
+    size_t wanted = std::max(least_bytes_, window_bytes_);
+    if (wanted <= count) return {};
+    wanted = std::min<uint64_t>(wanted, run_ < 0 ? end : limit - offset);
     if (wanted > capacity_) {
       buffer_ = std::make_unique_for_overwrite<char[]>(wanted);
       capacity_ = wanted;
     }
     size_ = 0;
-    TINYOBS_ASSIGN_OR_RETURN(size_, file.Read(offset, wanted, buffer_.get()));
-    offset_ = offset;
-    if (size_ < count) {
-      return absl::DataLossError(StrCat("expected ", count, " bytes, found ", size_));
-    }
+    offset_ = run_ < 0 ? end - wanted : offset;
+    const absl::StatusOr<size_t> got = file.Read(offset_, wanted, buffer_.get());
+    if (!got.ok() || *got < end - offset_) return {};
+    size_ = *got;
   }
   return std::string_view(buffer_.get() + (offset - offset_), count);
 }
 
 TableIterator::TableIterator(const TableReader* table, const TableReadOptions& options)
-    : table_(table), options_(options) {
+    : table_(table), options_(options), readahead_(options.readahead_bytes) {
   index_.Reset(&table->index(), table->trailer_bytes());
-  if (options.readahead_bytes > 0) {
-    readahead_ = std::make_unique<ReadaheadBuffer>(options.readahead_bytes);
-  }
 }
 
 void TableIterator::DropBlock() {
@@ -53,7 +71,7 @@ bool TableIterator::Failed() {
   return true;
 }
 
-bool TableIterator::LoadBlock(bool forward) {
+bool TableIterator::LoadBlock() {
   if (!index_.Valid()) {
     if (!Failed()) DropBlock();
     return false;
@@ -66,7 +84,7 @@ bool TableIterator::LoadBlock(bool forward) {
     return false;
   }
   absl::StatusOr<std::shared_ptr<const Block>> block =
-      table_->ReadBlock(options_, *handle, forward ? readahead_.get() : nullptr);
+      table_->ReadBlock(options_, *handle, &readahead_);
   if (!block.ok()) {
     status_ = std::move(block).status();
     return false;
@@ -81,7 +99,7 @@ void TableIterator::SkipForward() {
   while (!data_.Valid()) {
     if (Failed()) return;
     index_.Next();
-    if (!LoadBlock(/*forward=*/true)) return;
+    if (!LoadBlock()) return;
     data_.SeekToFirst();
   }
 }
@@ -90,7 +108,7 @@ void TableIterator::SkipBackward() {
   while (!data_.Valid()) {
     if (Failed()) return;
     index_.Prev();
-    if (!LoadBlock(/*forward=*/false)) return;
+    if (!LoadBlock()) return;
     data_.SeekToLast();
   }
 }
@@ -98,7 +116,7 @@ void TableIterator::SkipBackward() {
 void TableIterator::SeekToFirst() {
   status_ = absl::OkStatus();
   index_.SeekToFirst();
-  if (!LoadBlock(/*forward=*/true)) return;
+  if (!LoadBlock()) return;
   data_.SeekToFirst();
   SkipForward();
 }
@@ -106,7 +124,7 @@ void TableIterator::SeekToFirst() {
 void TableIterator::SeekToLast() {
   status_ = absl::OkStatus();
   index_.SeekToLast();
-  if (!LoadBlock(/*forward=*/false)) return;
+  if (!LoadBlock()) return;
   data_.SeekToLast();
   SkipBackward();
 }
@@ -114,7 +132,7 @@ void TableIterator::SeekToLast() {
 void TableIterator::Seek(std::string_view target) {
   status_ = absl::OkStatus();
   index_.Seek(target);
-  if (!LoadBlock(/*forward=*/true)) return;
+  if (!LoadBlock()) return;
   data_.Seek(target);
   SkipForward();
 }
@@ -124,7 +142,7 @@ void TableIterator::SeekForPrev(std::string_view target) {
   index_.Seek(target);
   // Behind the last separator: behind every key.
   if (!index_.Valid() && index_.status().ok()) return SeekToLast();
-  if (!LoadBlock(/*forward=*/false)) return;
+  if (!LoadBlock()) return;
   data_.SeekForPrev(target);
   SkipBackward();
 }

@@ -1,6 +1,7 @@
 // TableIterator: a cursor over a table: one BlockIterator on the index, one on a data block.
 //
-// Internal to the room: users get it from TableReader::NewIterator.
+// Users get it from TableReader::NewIterator, or hold it by value where the virtual calls would
+// cost.
 //
 // Thread-safety: one thread.
 #ifndef TINYOBS_LIB_SSTABLE_TABLE_ITERATOR_H_
@@ -18,18 +19,26 @@
 
 namespace tinyobs::sstable {
 
-// A stretch of the file read ahead of a forward scan.
+// A stretch of the file read ahead of a scan, which it recognises by itself: see
+// TableReadOptions::readahead_bytes.
 class ReadaheadBuffer {
  public:
-  explicit ReadaheadBuffer(size_t bytes) : window_bytes_(bytes) {}
+  explicit ReadaheadBuffer(size_t least_bytes) : least_bytes_(least_bytes) {}
 
-  // `count` bytes at `offset`, read together with what follows (but not beyond `limit`). The view
-  // is valid until the next call. DataLoss when the file ends before.
-  absl::StatusOr<std::string_view> Read(const RandomAccessFile& file, uint64_t offset, size_t count,
-                                        uint64_t limit);
+  // The `count` bytes at `offset`, a stored block, if they were read ahead or are worth reading
+  // together with what lies behind them (before them in a backward scan), all within [0, limit).
+  // Else an empty view: read the block alone. So it is when more cannot be read, too, as the block
+  // itself may be readable. The view is valid until the next call.
+  std::string_view Read(const RandomAccessFile& file, uint64_t offset, size_t count,
+                        uint64_t limit);
 
  private:
-  const size_t window_bytes_;
+  const size_t least_bytes_;
+  // The block before, and how many were next to each other up to it: negative = backward.
+  uint64_t block_begin_ = UINT64_MAX;
+  uint64_t block_end_ = UINT64_MAX;
+  int64_t run_ = 0;
+  size_t window_bytes_ = 0;
   std::unique_ptr<char[]> buffer_;
   size_t capacity_ = 0;
   uint64_t offset_ = 0;
@@ -54,7 +63,7 @@ class TableIterator final : public Iterator {
  private:
   // Puts data_ on the block of the current index entry, unless it is there. False: no such block
   // (the index iterator is at its end) or an error, now in status_.
-  bool LoadBlock(bool forward);
+  bool LoadBlock();
   void DropBlock();
   // Moves to the next (previous) block with entries while data_ is not valid.
   void SkipForward();
@@ -69,7 +78,7 @@ class TableIterator final : public Iterator {
   BlockIterator data_;
   std::shared_ptr<const Block> block_;  // that data_ is on; null = none
   uint64_t block_offset_ = 0;
-  std::unique_ptr<ReadaheadBuffer> readahead_;
+  ReadaheadBuffer readahead_;
 };
 
 }  // namespace tinyobs::sstable

@@ -26,6 +26,9 @@ struct TableOptions {
   // Bits of Bloom filter per distinct user key; 0 = no filter. 10 lets about 1 % of the lookups of
   // absent keys through, 16 about 0.2 %. At most 64.
   int filter_bits_per_key = 10;
+  // The first so many bytes of each user key that has them go into the filter too, each such prefix
+  // once, for TableReader::MayContainPrefix; 0 = none. At most 65,536.
+  size_t filter_prefix_bytes = 0;
   // The last bytes of each key that order versions and are no part of the user key: see
   // key_order.h. 0 or 8.
   size_t trailer_bytes = 8;
@@ -46,8 +49,9 @@ struct TableReadOptions {
   // false for long scans (compaction, export) that would push useful blocks out of the cache. A
   // block that is in the cache is used either way.
   bool fill_cache = true;
-  // Iterators read at least this much at once from the file when they run forward over blocks that
-  // are not cached. 0 = one block at a time. Memory: this much per iterator.
+  // Iterators read at least this much at once from the file, where blocks are not cached. 0 = they
+  // find out: from the third block in a row on, forward or backward, 2 blocks and then twice as
+  // much each time, up to 256 KiB. Memory: this much per iterator.
   size_t readahead_bytes = 0;
 };
 

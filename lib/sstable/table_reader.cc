@@ -12,6 +12,12 @@
 namespace tinyobs::sstable {
 namespace {
 
+// Stored blocks up to this size are read onto the stack: what is kept is the decompressed block.
+constexpr size_t kStackReadBytes = 8 << 10;
+
+// Entries that a lookup steps over before it searches the block.
+constexpr int kStepsBeforeSearch = 4;
+
 // Reads `count` bytes into `buffer`; DataLoss when the file ends before.
 absl::Status ReadFully(const RandomAccessFile& file, uint64_t offset, size_t count, char* buffer) {
   TINYOBS_ASSIGN_OR_RETURN(const size_t got, file.Read(offset, count, buffer));
@@ -147,54 +153,66 @@ absl::StatusOr<std::shared_ptr<const Block>> TableReader::ReadBlockFromFile(
   const size_t size = handle.size + kBlockTrailerBytes;
   std::unique_ptr<char[]> owned;
   std::string_view stored;
-  if (readahead != nullptr) {
-    TINYOBS_ASSIGN_OR_RETURN(stored, readahead->Read(*file_, handle.offset, size, data_end_));
-  } else {
-    owned = std::make_unique_for_overwrite<char[]>(size);
-    TINYOBS_RETURN_IF_ERROR(ReadFully(*file_, handle.offset, size, owned.get()));
-    stored = std::string_view(owned.get(), size);
+  if (readahead != nullptr) stored = readahead->Read(*file_, handle.offset, size, data_end_);
+  char small[kStackReadBytes];
+  if (stored.empty()) {
+    char* buffer = small;
+    if (size > sizeof(small)) {
+      owned = std::make_unique_for_overwrite<char[]>(size);
+      buffer = owned.get();
+    }
+    TINYOBS_RETURN_IF_ERROR(ReadFully(*file_, handle.offset, size, buffer));
+    stored = std::string_view(buffer, size);
   }
   TINYOBS_ASSIGN_OR_RETURN(RawBlock raw, DecodeStoredBlock(stored, handle.offset, &owned));
   return Block::Create(std::move(raw));
 }
 
-bool TableReader::MayContain(std::string_view user_key) const {
-  return !filter_.has_value() || filter_->MayContain(FilterHash(user_key));
-}
-
 absl::StatusOr<bool> TableReader::Get(const TableReadOptions& options, std::string_view target,
                                       FoundEntry* found) const {
-  const size_t trailer_bytes = this->trailer_bytes();
-  if (target.size() < trailer_bytes) {
+  if (target.size() < trailer_bytes()) {
     return absl::InvalidArgumentError(
-        StrCat(name_, ": key of ", target.size(), " bytes, expected at least ", trailer_bytes));
+        StrCat(name_, ": key of ", target.size(), " bytes, expected at least ", trailer_bytes()));
   }
-  const std::string_view user_key = UserKey(target, trailer_bytes);
-  if (!MayContain(user_key)) return false;
+  if (!MayContain(UserKey(target, trailer_bytes()))) return false;
+  TableLookup lookup(this, options);
+  TINYOBS_ASSIGN_OR_RETURN(const bool is_there, lookup.Get(target, found));
+  if (is_there) found->block = std::move(lookup.block_);
+  return is_there;
+}
 
-  BlockIterator index;
-  index.Reset(index_.get(), trailer_bytes);
-  index.Seek(target);
-  if (!index.Valid()) {
-    TINYOBS_RETURN_IF_ERROR(AtBlock(index_offset_, index.status()));
-    return false;
+absl::StatusOr<bool> TableLookup::Get(std::string_view target, FoundEntry* found) {
+  const size_t trailer_bytes = table_->trailer_bytes();
+  // Targets ascend: what is not behind the last block's separator is in that block or nowhere.
+  if (block_ == nullptr || CompareKeys(index_.key(), target, trailer_bytes) < 0) {
+    block_ = nullptr;
+    index_.Reset(&table_->index(), trailer_bytes);
+    index_.Seek(target);
+    if (!index_.Valid()) {
+      TINYOBS_RETURN_IF_ERROR(table_->AtBlock(table_->index_offset(), index_.status()));
+      return false;
+    }
+    TINYOBS_ASSIGN_OR_RETURN(const BlockHandle handle, table_->HandleOf(index_.value()));
+    TINYOBS_ASSIGN_OR_RETURN(block_, table_->ReadBlock(options_, handle, nullptr));
+    block_offset_ = handle.offset;
+    data_.Reset(block_.get(), trailer_bytes);
   }
-  TINYOBS_ASSIGN_OR_RETURN(const BlockHandle handle, HandleOf(index.value()));
-  TINYOBS_ASSIGN_OR_RETURN(std::shared_ptr<const Block> block, ReadBlock(options, handle, nullptr));
-  BlockIterator data;
-  data.Reset(block.get(), trailer_bytes);
-  data.Seek(target);
-  if (!data.Valid()) {
+  // Standing on the first entry that is not before the last target, a few steps may do.
+  for (int steps = 0; steps < kStepsBeforeSearch && data_.Valid(); ++steps) {
+    if (CompareKeys(data_.key(), target, trailer_bytes) >= 0) break;
+    data_.Next();
+  }
+  if (!data_.Valid() || CompareKeys(data_.key(), target, trailer_bytes) < 0) data_.Seek(target);
+  if (!data_.Valid()) {
     // When the target lies between the block's last key and its separator, the next block starts
     // with another user key: a separator that is not the last key itself is strictly between the
     // user keys.
-    TINYOBS_RETURN_IF_ERROR(AtBlock(handle.offset, data.status()));
+    TINYOBS_RETURN_IF_ERROR(table_->AtBlock(block_offset_, data_.status()));
     return false;
   }
-  if (UserKey(data.key(), trailer_bytes) != user_key) return false;
-  found->trailer = trailer_bytes == 0 ? 0 : TrailerOf(data.key());
-  found->value = data.value();
-  found->block = std::move(block);
+  if (UserKey(data_.key(), trailer_bytes) != UserKey(target, trailer_bytes)) return false;
+  found->trailer = trailer_bytes == 0 ? 0 : TrailerOf(data_.key());
+  found->value = data_.value();
   return true;
 }
 

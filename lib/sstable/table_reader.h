@@ -29,11 +29,12 @@ namespace tinyobs::sstable {
 class BlockCache;
 class ReadaheadBuffer;
 
-// What Get found. The value is valid as long as this object holds `block`.
+// What a lookup found.
 struct FoundEntry {
   // key_order.h TrailerOf() the entry's key; 0 in tables without trailers.
   uint64_t trailer = 0;
   std::string_view value;
+  // From TableReader::Get: `value` is valid as long as this is held.
   std::shared_ptr<const Block> block;
 };
 
@@ -56,7 +57,18 @@ class TableReader {
                            FoundEntry* found) const;
 
   // False: no entry has this user key. True: probably one has. No I/O.
-  bool MayContain(std::string_view user_key) const;
+  bool MayContain(std::string_view user_key) const { return MayContainHash(FilterHash(user_key)); }
+  // The same for whoever asks many tables: `hash` is FilterHash of the user key.
+  bool MayContainHash(uint64_t hash) const {
+    return !filter_.has_value() || filter_->MayContain(hash);
+  }
+  // False: no entry's user key begins with `prefix`. True: one may, or the filter cannot tell,
+  // because it knows no prefixes or only longer ones. No I/O.
+  bool MayContainPrefix(std::string_view prefix) const {
+    const size_t known_bytes = properties_.filter_prefix_bytes;
+    return known_bytes == 0 || prefix.size() < known_bytes ||
+           MayContain(prefix.substr(0, known_bytes));
+  }
 
   // Over whole keys (user key and trailer), in the order of key_order.h. The reader must outlive
   // it. The iterator pins one block at a time.
@@ -72,12 +84,12 @@ class TableReader {
   // Of index, filter and the object, without cached blocks.
   size_t MemoryUsageBytes() const;
 
-  // For TableIterator. The block at `handle`, from the cache, `readahead` (may be null) or the
-  // file.
+  // For TableIterator and TableLookup. The block at `handle`, from the cache, `readahead` (may be
+  // null) or the file.
   absl::StatusOr<std::shared_ptr<const Block>> ReadBlock(const TableReadOptions& options,
                                                          const BlockHandle& handle,
                                                          ReadaheadBuffer* readahead) const;
-  // For TableIterator. Decodes an index entry's value.
+  // Also for them. Decodes an index entry's value.
   absl::StatusOr<BlockHandle> HandleOf(std::string_view index_value) const;
   const Block& index() const { return *index_; }
   uint64_t index_offset() const { return index_offset_; }
@@ -108,6 +120,31 @@ class TableReader {
   TableProperties properties_;
   std::shared_ptr<const Block> index_;
   std::optional<Filter> filter_;
+};
+
+// Lookups in one table whose keys ascend: neighbours share the search of the index and the block,
+// and with it the cache's lock.
+//
+// Thread-safety: one thread.
+class TableLookup {
+ public:
+  // `table` must outlive it.
+  TableLookup(const TableReader* table, const TableReadOptions& options)
+      : table_(table), options_(options) {}
+
+  // As TableReader::Get, but the filter is not asked, and the value is valid until the next call or
+  // the end of this object. REQUIRES: `target` is not before that of the last call.
+  absl::StatusOr<bool> Get(std::string_view target, FoundEntry* found);
+
+ private:
+  friend class TableReader;
+
+  const TableReader* const table_;
+  const TableReadOptions options_;
+  BlockIterator index_;  // on the entry of block_
+  BlockIterator data_;
+  uint64_t block_offset_ = 0;
+  std::shared_ptr<const Block> block_;  // null: none was read yet, or it failed
 };
 
 }  // namespace tinyobs::sstable

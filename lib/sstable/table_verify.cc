@@ -129,7 +129,7 @@ absl::Status TableReader::Verify() const {
       if (first) found.smallest_key.assign(key);
       if (first || user_key != UserKey(walk.last_key, trailer_bytes)) {
         ++found.user_keys;
-        if (!MayContain(user_key)) {
+        if (!MayContain(user_key) || !MayContainPrefix(user_key)) {
           return AtBlock(handle.offset, absl::DataLossError(StrCat("key \"", EscapeForMessage(key),
                                                                    "\" is missing in the filter")));
         }

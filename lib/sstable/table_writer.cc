@@ -25,7 +25,9 @@ TableWriter::TableWriter(const TableOptions& options, std::string name, Writable
       // Every index key is a restart point: the index is searched, hardly ever walked.
       index_block_(1) {
   status_ = CheckOptions();
-  if (status_.ok() && options.filter_bits_per_key > 0) filter_.emplace(options.filter_bits_per_key);
+  if (status_.ok() && options.filter_bits_per_key > 0) {
+    filter_.emplace(options.filter_bits_per_key, options.filter_prefix_bytes);
+  }
   properties_.trailer_bytes = options.trailer_bytes;
 }
 
@@ -43,6 +45,9 @@ absl::Status TableWriter::CheckOptions() const {
   }
   if (options_.filter_bits_per_key < 0 || options_.filter_bits_per_key > 64) {
     return refuse("filter_bits_per_key", options_.filter_bits_per_key, "0 to 64");
+  }
+  if (options_.filter_prefix_bytes > kMaxUserKeyBytes) {
+    return refuse("filter_prefix_bytes", options_.filter_prefix_bytes, "0 to 65536");
   }
   if (!IsValidTrailerBytes(options_.trailer_bytes)) {
     return refuse("trailer_bytes", options_.trailer_bytes, "0 or 8");
@@ -149,6 +154,7 @@ absl::StatusOr<TableProperties> TableWriter::Finish() {
   if (filter_.has_value() && !filter_->empty()) {
     const std::string filter = filter_->Finish();
     properties_.filter_bytes = filter.size();
+    properties_.filter_prefix_bytes = options_.filter_prefix_bytes;
     // Half of its bits are random: nothing to compress.
     footer.filter = AppendBlockToBuffer(filter, Compression::kNone);
   }

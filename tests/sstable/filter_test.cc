@@ -1,5 +1,6 @@
 #include "lib/sstable/filter.h"
 
+#include <algorithm>
 #include <string>
 
 #include "gtest/gtest.h"
@@ -61,6 +62,31 @@ TEST(Filter, DamagedBytesAreDataLoss) {
     bad[bad.size() - 2] = probes;
     EXPECT_CODE(Filter::Create(bad), kDataLoss) << "probes";
   }
+}
+
+TEST(Filter, KnowsThePrefixesOfItsKeysEachOnce) {
+  constexpr size_t kPrefixBytes = 5;
+  FilterBuilder plain(20);
+  FilterBuilder builder(20, kPrefixBytes);
+  // 2,000 keys with 20 prefixes, a key that is one, and one too short to have one.
+  std::vector<std::string> keys = {"abc", "p1000"};
+  for (int i = 0; i < 2000; ++i)
+    keys.push_back("p" + std::to_string(1000 + i / 100) + "/" + KeyOf(i));
+  std::sort(keys.begin(), keys.end());
+  for (const std::string& key : keys) {
+    plain.Add(key);
+    builder.Add(key);
+  }
+  EXPECT_LE(builder.SizeBytes(), plain.SizeBytes() + 2 * kFilterLineBytes);
+  ASSERT_OK_AND_ASSIGN(const Filter filter, Filter::Create(builder.Finish()));
+  for (const std::string& key : keys) {
+    EXPECT_TRUE(filter.MayContain(FilterHash(key)));
+    if (key.size() < kPrefixBytes) continue;
+    EXPECT_TRUE(filter.MayContain(FilterHash(key.substr(0, kPrefixBytes))));
+  }
+  int found = 0;
+  for (int i = 2000; i < 4000; ++i) found += filter.MayContain(FilterHash("p" + std::to_string(i)));
+  EXPECT_LT(found, 40);
 }
 
 }  // namespace

@@ -48,6 +48,12 @@ TEST(Properties, RoundTrip) {
   std::string bytes;
   EncodeProperties(SomeProperties(), &bytes);
   EXPECT_EQ(DecodeProperties(bytes).value(), SomeProperties());
+  TableProperties with_prefix = SomeProperties();
+  with_prefix.filter_prefix_bytes = 13;
+  std::string longer;
+  EncodeProperties(with_prefix, &longer);
+  EXPECT_EQ(longer.size(), bytes.size() + 3) << "without it, not a byte";
+  EXPECT_EQ(DecodeProperties(longer).value(), with_prefix);
 }
 
 TEST(Properties, UnknownOnesAreSkipped) {
@@ -87,6 +93,13 @@ TEST(Properties, ContradictionsAreDataLoss) {
   EXPECT_CODE(decode(bad), kDataLoss);
   bad = SomeProperties();
   std::swap(bad.smallest_key, bad.largest_key);
+  EXPECT_CODE(decode(bad), kDataLoss);
+  bad = SomeProperties();
+  bad.filter_prefix_bytes = kMaxUserKeyBytes + 1;
+  EXPECT_CODE(decode(bad), kDataLoss);
+  bad = SomeProperties();
+  bad.filter_prefix_bytes = 13;
+  bad.filter_bytes = 0;
   EXPECT_CODE(decode(bad), kDataLoss);
 }
 
