@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What tools/setup, tools/start and tools/test share. Sourced, never run.
+# What tools/setup, tools/start, tools/test and tools/bench share. Sourced, never run.
 #
 # Everything here works from any directory, as root or through sudo, and with nothing but what a fresh Debian 12
 # has: bash, coreutils, apt. A step that fails says what failed and what to do next, and ends the script: a

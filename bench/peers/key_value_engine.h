@@ -4,9 +4,11 @@
 // Every operation ends the program on an error: a benchmark that goes on after one measures
 // nothing. The cost of the virtual calls is the same for all engines.
 //
-// Equal settings, for all engines: Snappy, 64 MiB memtable unless said otherwise, 8 MiB block
-// cache, 4 KiB blocks, 10 filter bits a key, no sync on write but where the benchmark is about
-// sync, checksums verified on every read.
+// Equal settings: every engine gets EngineSettings as far as it has the option, Snappy, and
+// checksums verified whenever a block is read, by compactions too. What an engine does not let us
+// choose, or chooses by itself, stands in Peer::own_settings, which is printed and kept with the
+// results. When to slow down and stop writers is each engine's own business and left at its
+// default: they count tables in different ways and brake differently.
 #ifndef TINYOBS_BENCH_PEERS_KEY_VALUE_ENGINE_H_
 #define TINYOBS_BENCH_PEERS_KEY_VALUE_ENGINE_H_
 
@@ -23,10 +25,15 @@ namespace tinyobs::bench {
 
 struct EngineSettings {
   size_t memtable_bytes = 4 << 20;
+  int memtables = 3;  // at most: the active one and those that wait for their flush
   size_t block_cache_bytes = 8 << 20;
   size_t block_bytes = 4 << 10;
+  int block_restart_interval = 16;
   size_t table_bytes = 2 << 20;
+  size_t level1_bytes = 10 << 20;  // each level below may hold ten times more
   int filter_bits_per_key = 10;
+  int open_files = 1000;          // of tables, at most
+  int l0_compaction_trigger = 4;  // tables
 };
 
 // A cursor in key order.
@@ -53,12 +60,10 @@ class KeyValueEngine {
   // False = not there.
   virtual bool Get(std::string_view key, std::string* value) = 0;
   virtual std::unique_ptr<Cursor> NewCursor() = 0;
-  // Everything in memory to tables.
+  // Everything in memory to tables; waits for that and not for compactions.
   virtual void Flush() = 0;
-  // Everything merged down.
+  // Everything merged down; no background work is left.
   virtual void CompactAll() = 0;
-  // Returns once no background work is left.
-  virtual void WaitForCompactions() = 0;
   // Bytes written by flush and compaction since open; 0 where the engine does not say.
   virtual uint64_t TableBytesWritten() = 0;
 };
@@ -66,11 +71,11 @@ class KeyValueEngine {
 struct Peer {
   std::string name;
   std::string version;
+  std::string own_settings;  // what is not EngineSettings, in words
   std::function<std::unique_ptr<KeyValueEngine>(const std::string& folder, const EngineSettings&)>
       open;
 };
 
-// Ours first, then the peers that were linked.
 Peer TinyObsPeer();
 Peer LevelDbPeer();
 Peer RocksDbPeer();

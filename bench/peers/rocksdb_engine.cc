@@ -2,10 +2,10 @@
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
 #include <rocksdb/filter_policy.h>
-#include <rocksdb/statistics.h>
 #include <rocksdb/table.h>
 #include <rocksdb/version.h>
 
+#include <map>
 #include <string>
 
 #include "bench/peers/key_value_engine.h"
@@ -43,14 +43,16 @@ class RocksDbEngine final : public KeyValueEngine {
     rocksdb::Options options;
     options.create_if_missing = true;
     options.write_buffer_size = settings.memtable_bytes;
+    options.max_write_buffer_number = settings.memtables;
     options.target_file_size_base = settings.table_bytes;
-    options.max_bytes_for_level_base = 10 << 20;
+    options.max_bytes_for_level_base = settings.level1_bytes;
+    options.level0_file_num_compaction_trigger = settings.l0_compaction_trigger;
     options.compression = rocksdb::kSnappyCompression;
-    options.max_open_files = 1000;
-    options.max_background_jobs = 2;
-    options.statistics = nullptr;
+    options.max_open_files = settings.open_files;
+    options.max_background_jobs = 2;  // one flush and one compaction
     rocksdb::BlockBasedTableOptions table;
     table.block_size = settings.block_bytes;
+    table.block_restart_interval = settings.block_restart_interval;
     table.block_cache = rocksdb::NewLRUCache(settings.block_cache_bytes);
     table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(settings.filter_bits_per_key));
     options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
@@ -84,7 +86,6 @@ class RocksDbEngine final : public KeyValueEngine {
   void CompactAll() override {
     Require(db_->CompactRange({}, nullptr, nullptr), "rocksdb compact");
   }
-  void WaitForCompactions() override { CompactAll(); }
   uint64_t TableBytesWritten() override {
     uint64_t total = 0;
     std::map<std::string, std::string> stats;
@@ -109,6 +110,13 @@ Peer RocksDbPeer() {
   return {"rocksdb",
           std::to_string(ROCKSDB_MAJOR) + "." + std::to_string(ROCKSDB_MINOR) + "." +
               std::to_string(ROCKSDB_PATCH),
+          "writes slowed at " + std::to_string(rocksdb::Options().level0_slowdown_writes_trigger) +
+              " and stopped at " + std::to_string(rocksdb::Options().level0_stop_writes_trigger) +
+              " tables of L0 (its defaults); one thread flushes, one compacts; block-based tables "
+              "of format version " +
+              std::to_string(rocksdb::BlockBasedTableOptions().format_version) +
+              ", its default checksum; full filters, index and filters outside the block cache; "
+              "tables read by pread; everything else as its default",
           [](const std::string& folder, const EngineSettings& settings) {
             return std::make_unique<RocksDbEngine>(folder, settings);
           }};

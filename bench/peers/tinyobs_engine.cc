@@ -39,7 +39,10 @@ class TinyObsEngine final : public KeyValueEngine {
     options.block_bytes = settings.block_bytes;
     options.table_bytes = settings.table_bytes;
     options.filter_bits_per_key = settings.filter_bits_per_key;
-    options.level1_bytes = 10 << 20;
+    options.level1_bytes = settings.level1_bytes;
+    options.block_restart_interval = settings.block_restart_interval;
+    options.max_open_tables = settings.open_files;
+    options.l0_compaction_trigger = settings.l0_compaction_trigger;
     auto store = lsm::Store::Open(folder, options);
     Require(store.status(), "tinyobs open");
     store_ = std::move(*store);
@@ -67,7 +70,6 @@ class TinyObsEngine final : public KeyValueEngine {
   }
   void Flush() override { Require(store_->Flush(), "tinyobs flush"); }
   void CompactAll() override { Require(store_->CompactRange("", ""), "tinyobs compact"); }
-  void WaitForCompactions() override { CompactAll(); }
   uint64_t TableBytesWritten() override {
     const lsm::StoreStats stats = store_->Stats();
     return stats.bytes_written_by_flush + stats.bytes_written_by_compaction;
@@ -81,10 +83,17 @@ class TinyObsEngine final : public KeyValueEngine {
 }  // namespace
 
 Peer TinyObsPeer() {
-  return {"tinyobs", TINYOBS_VERSION,
-          [](const std::string& folder, const EngineSettings& settings) {
-            return std::make_unique<TinyObsEngine>(folder, settings);
-          }};
+  return {
+      "tinyobs", TINYOBS_VERSION,
+      "writes slowed from " + std::to_string(lsm::StoreOptions().l0_slowdown_trigger) +
+          " and stopped at " + std::to_string(lsm::StoreOptions().l0_stall_trigger) +
+          " tables of L0 (its defaults); one thread flushes, one compacts; level targets follow "
+          "from the last level; XXH3 "
+          "checksums; index and filters outside the block cache; tables read by pread; at most 3 "
+          "memtables and every checksum verified, which are no options",
+      [](const std::string& folder, const EngineSettings& settings) {
+        return std::make_unique<TinyObsEngine>(folder, settings);
+      }};
 }
 
 }  // namespace tinyobs::bench

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# tools/setup, tools/start and tools/test against a machine made of fakes: a folder first on the PATH holds an
+# tools/setup, tools/start, tools/test and tools/bench against a machine made of fakes: a folder first on the PATH holds an
 # apt-get, dpkg-query, dpkg-deb, sudo and id that write down how they were called and answer as told. The scripts are
 # copied beside a packages.txt of our own, so neither the real machine nor the real list matters.
 #
 # Told through files in $FAKE: installed (one package a line), apt_fails (text printed by a failing install), uid,
-# sudo_refuses, list_is_empty (the first download fails).
+# sudo_refuses, list_is_empty (the first download fails), filesystem and free_mb (of every folder), changes (git's),
+# result and bench_status (of a benchmark), hangs (it says so through the fifo `started` and waits for ever).
 set -euo pipefail
 
 runfiles=${TEST_SRCDIR:?}/tinyobs
@@ -26,6 +27,8 @@ vendor ? vendor-program >= 18
 gamma
 [peers]
 node-thing   # unpacked
+[bench]
+rival-dev
 LIST
   printf 'ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian 12"\n' >"$FAKE/os-release"
   echo 0 >"$FAKE/uid"
@@ -84,9 +87,49 @@ done
 if [ "$1" = info ]; then echo "$FAKE/bazel-bin"; fi
 if [ -e "$FAKE/bazel_status" ]; then exit "$(cat "$FAKE/bazel_status")"; fi
 FAKE_END
-  mkdir -p "$FAKE/bazel-bin/tools/serve"
+  echo ext4 >"$FAKE/filesystem"
+  echo 99999 >"$FAKE/free_mb"
+  cat >"$FAKE/bin/df" <<'FAKE_END'
+#!/bin/bash
+case $1 in
+  --output=fstype,source) printf 'Type Filesystem\n%s /dev/disk7\n' "$(cat "$FAKE/filesystem")" ;;
+  --output=fstype) printf 'Type\n%s\n' "$(cat "$FAKE/filesystem")" ;;
+  --output=avail) printf '  Avail\n%sM\n' "$(cat "$FAKE/free_mb")" ;;
+esac
+FAKE_END
+  cat >"$FAKE/bin/git" <<'FAKE_END'
+#!/bin/bash
+case "$*" in
+  *rev-parse*) echo abc1234 ;;
+  *status*) if [ -e "$FAKE/changes" ]; then cat "$FAKE/changes"; fi ;;
+esac
+FAKE_END
+  mkdir -p "$FAKE/bazel-bin/tools/serve" "$FAKE/bazel-bin/bench/peers"
+  cat >"$FAKE/bazel-bin/bench/peers/lsm_bench" <<'FAKE_END'
+#!/bin/bash
+echo "lsm_bench $*" >>"$FAKE/calls"
+while [ $# -gt 0 ]; do
+  case $1 in
+    --dir) echo data >"$2/data"; echo "$2" >"$FAKE/scratch"; shift ;;
+    --json) json=$2; shift ;;
+  esac
+  shift
+done
+if [ -e "$FAKE/hangs" ]; then
+  mkfifo "$FAKE/never"
+  echo "$$" >"$FAKE/started"
+  read -r _ <"$FAKE/never"
+fi
+echo "the table of ratios"
+if [ -n "${json:-}" ]; then cat "$FAKE/result" >"$json"; fi
+exit "$(cat "$FAKE/bench_status" 2>/dev/null || echo 0)"
+FAKE_END
+  cat >"$FAKE/result" <<'FAKE_END'
+{"machine":"m","commit":"c","date":"2026-01-01T00:00:00Z","repetitions":5,"versions":{},
+ "rows":[{"bench":"b","metric":"ops_per_s","better":"higher","ours":2,"peers":{"leveldb":1}}]}
+FAKE_END
   printf '#!/bin/bash\necho "serve $*"\n' >"$FAKE/bazel-bin/tools/serve/tinyobs-serve"
-  chmod +x "$FAKE"/bin/* "$FAKE/bazel-bin/tools/serve/tinyobs-serve"
+  chmod +x "$FAKE"/bin/* "$FAKE/bazel-bin/tools/serve/tinyobs-serve" "$FAKE/bazel-bin/bench/peers/lsm_bench"
 }
 
 # run SCRIPT ARGUMENTS...: from another folder, without a terminal; sets $status and $output.
@@ -94,7 +137,7 @@ run() {
   local script=$1
   shift
   status=0
-  output=$(cd "$machine/elsewhere" && env -u TINYOBS_PEERS_DIR -u TINYOBS_SKIP_SETUP -u CI HOME="$machine/elsewhere" \
+  output=$(cd "$machine/elsewhere" && env -u TINYOBS_PEERS_DIR -u TINYOBS_SKIP_SETUP -u CI TMPDIR="$machine" HOME="$machine/elsewhere" \
     PATH="$FAKE/bin:/usr/bin:/bin" TINYOBS_OS_RELEASE="$FAKE/os-release" TINYOBS_BAZEL="$FAKE/bin/fake-bazel" \
     "${environment[@]}" "$machine/repo/tools/$script" "$@" </dev/null 2>&1) || status=$?
 }
@@ -262,6 +305,94 @@ run test
 expect "bazel's status is not lost" test "$status" = 3
 expect "closing line of a failure" test "$(tail -n 1 <<<"$output")" = "1 passed, 1 failed"
 expect "no event file stays" test -z "$(find "${TMPDIR:-/tmp}" -maxdepth 1 -name 'tmp.*' -newer "$FAKE/events" -user "$(id -u)" -size -2 -exec grep -l '//a:x' {} + 2>/dev/null)"
+
+# The folder of the last benchmark's data, and nothing half-written anywhere.
+nothing_stays() {
+  test ! -e "$(cat "$FAKE/scratch" 2>/dev/null || echo "$machine/none")" &&
+    test -z "$(find "$machine" \( -name 'tinyobs-bench.*' -o -name '*.part.*' \) -print -quit)"
+}
+
+name="tools/bench"
+new_machine
+run bench
+expect "without a name it says what there is" says "tools/bench lsm"
+expect "and that is no failure" test "$status" = 0
+run bench --help
+expect "--help too" says "--quick"
+run bench nonsense
+expect "an unknown name fails" test "$status" = 1
+expect "and names the known" says "There are: lsm"
+run bench lsm --nonsense
+expect "an unknown option fails" says "unknown argument: --nonsense"
+run bench lsm --json
+expect "an option without its value fails" says "--json needs a value"
+expect "none of these touches the machine" test ! -s "$FAKE/calls"
+run bench lsm --quick --only=fillseq,open --repetitions 3
+expect "succeeds" test "$status" = 0
+expect "installs the peers" grep -q ' alpha beta rival-dev$' "$FAKE/calls"
+expect "builds" grep -q '^bazel build .*//bench/peers:lsm_bench$' "$FAKE/calls"
+expect "hands the options on" grep -q '^lsm_bench --quick --only fillseq,open --repetitions 3 --dir ' "$FAKE/calls"
+expect "says which machine" grep -q -- '--machine .* processors, .* GiB, Linux .*, ext4 on disk7 ' "$FAKE/calls"
+expect "says which commit" grep -q -- '--commit abc1234$' "$FAKE/calls"
+expect "prints the table" says "the table of ratios"
+expect "its data are gone" nothing_stays
+echo " M lib/x.cc" >"$FAKE/changes"
+run bench lsm
+expect "a changed tree is said" grep -q -- '--commit abc1234-dirty$' "$FAKE/calls"
+
+name="tools/bench --json"
+run bench lsm --json out.json
+expect "succeeds" test "$status" = 0
+expect "the result, relative to where the user is" cmp -s "$FAKE/result" "$machine/elsewhere/out.json"
+expect "nothing else stays" nothing_stays
+echo '{"rows":[' >"$FAKE/result"
+run bench lsm --json out.json
+expect "half a result is a failure" test "$status" = 1
+expect "the old file is untouched" grep -q ops_per_s "$machine/elsewhere/out.json"
+run bench lsm --json "$machine/none/out.json"
+expect "a folder that is missing is told before anything runs" says "the folder of the --json file does not exist"
+echo 7 >"$FAKE/bench_status"
+run bench lsm --json new.json
+expect "a failed benchmark fails" test "$status" = 1
+expect "with its status" says "ended with status 7"
+expect "and writes no result" test ! -e "$machine/elsewhere/new.json"
+expect "nothing stays of it" nothing_stays
+
+name="tools/bench on an unfit folder"
+new_machine
+echo tmpfs >"$FAKE/filesystem"
+run bench lsm
+expect "memory is no disk" says "is in memory (tmpfs), not on a disk"
+echo ext4 >"$FAKE/filesystem"
+echo 10 >"$FAKE/free_mb"
+run bench lsm --quick
+expect "a full disk is told" says "only 10 MB are free"
+run bench lsm --dir "$machine/none"
+expect "a folder that is missing is told" says "not a folder that can be written"
+expect "nothing was built or run" test ! -s "$FAKE/calls"
+
+for signal in INT TERM; do
+  name="tools/bench ended by SIG$signal"
+  new_machine
+  touch "$FAKE/hangs"
+  mkfifo "$FAKE/started"
+  output=
+  (
+    cd "$machine/elsewhere"
+    # A shell's background job ignores SIGINT unless told otherwise.
+    exec env --default-signal=INT -u CI TMPDIR="$machine" HOME="$machine/elsewhere" PATH="$FAKE/bin:/usr/bin:/bin" \
+      TINYOBS_SKIP_SETUP=1 TINYOBS_BAZEL="$FAKE/bin/fake-bazel" "$machine/repo/tools/bench" lsm --json out.json
+  ) >/dev/null 2>&1 </dev/null &
+  script=$!
+  read -r program <"$FAKE/started"
+  kill "-$signal" "$script"
+  status=0
+  wait "$script" || status=$?
+  expect "says so in its status" test "$status" -gt 128
+  expect "the benchmark is ended" not kill -0 "$program" 2>/dev/null
+  expect "its data are gone" nothing_stays
+  expect "no result" test ! -e "$machine/elsewhere/out.json"
+done
 
 if [ "$failures" != 0 ]; then
   echo "$failures expectations failed"

@@ -1,0 +1,169 @@
+"""README.md's benchmark tables, made from the results kept in bench/results.
+
+    bench_readme.py ROOT            writes the tables of ROOT/README.md anew
+    bench_readme.py ROOT --check    exit status 1 and the way out if they are not what would be written
+    bench_readme.py --result FILE   exit status 1 if FILE has not the form of a result
+
+A table stands between the lines `<!-- bench:NAME -->` and `<!-- /bench:NAME -->` and comes from
+bench/results/NAME.json: one file a benchmark, so that there is no question which run a figure is from; the earlier
+ones are in the history of the repository. The form is described in bench/results/README.md.
+"""
+
+import json
+import math
+import os
+import re
+import sys
+
+MARKED = re.compile(r"^<!-- bench:([a-z0-9-]+) -->\n(.*?)^<!-- /bench:\1 -->$", re.M | re.S)
+
+NAMES = {"leveldb": "LevelDB", "rocksdb": "RocksDB", "sqlite": "SQLite", "prometheus": "Prometheus",
+         "victoriametrics": "VictoriaMetrics"}
+
+# How a metric is written: words after the workload's name, and what its figure is divided by.
+METRICS = {
+    "ops_per_s": ("operations/s", 1),
+    "writes_per_s": ("writes/s", 1),
+    "disk_bytes": ("MB on disk", 1e6),
+    "memory_bytes": ("MB of memory", 1e6),
+    "write_amplification": ("bytes written per byte put", 1),
+    "open_ms": ("ms", 1),
+}
+# In the result but not in the table: CPU time says why a rate is what it is, and nobody chooses an engine by it.
+LEFT_OUT = {"cpu_us_per_op"}
+
+
+class BadResult(Exception):
+    """Says what is wrong, for the person who runs the benchmark."""
+
+
+def require(condition, text):
+    if not condition:
+        raise BadResult(text)
+
+
+def is_figure(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def read_result(path):
+    """A result, checked, so that nothing below meets a surprise."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            result = json.load(file)
+    except (OSError, ValueError) as error:
+        raise BadResult("%s: %s" % (path, error)) from error
+    require(isinstance(result, dict), "%s: not an object" % path)
+    for key in ("machine", "commit", "date"):
+        require(isinstance(result.get(key), str) and result[key], "%s: %s is missing" % (path, key))
+    require(isinstance(result.get("versions"), dict), "%s: versions is missing" % path)
+    require(isinstance(result.get("repetitions"), int), "%s: repetitions is missing" % path)
+    rows = result.get("rows")
+    require(isinstance(rows, list) and rows, "%s: rows is missing or empty" % path)
+    seen = set()
+    for number, row in enumerate(rows):
+        where = "%s: row %d" % (path, number)
+        require(isinstance(row, dict), where + " is not an object")
+        for key in ("bench", "metric"):
+            require(isinstance(row.get(key), str) and row[key], "%s: %s is missing" % (where, key))
+        require(row.get("better") in ("higher", "lower"), where + ': better must be "higher" or "lower"')
+        require(is_figure(row.get("ours")), where + ": ours is not a number")
+        require(isinstance(row.get("peers"), dict), where + ": peers is missing")
+        for peer, figure in row["peers"].items():
+            require(is_figure(figure), "%s: the figure of %s is not a number" % (where, peer))
+        key = (row["bench"], row["metric"])
+        require(key not in seen, "%s: %s %s is there twice" % (where, *key))
+        seen.add(key)
+    return result
+
+
+def figure_text(value):
+    if abs(value) >= 1000:
+        return "{:,.0f}".format(value)
+    return "%.1f" % value if abs(value) >= 10 else "%.2f" % value
+
+
+def ratio_text(row, peer):
+    """How many times better ours is; above 1 ours is better, whether high or low figures are."""
+    ours, theirs = row["ours"], row["peers"].get(peer)
+    if theirs is None:
+        return ""
+    ours, theirs = (ours, theirs) if row["better"] == "higher" else (theirs, ours)
+    return "%.2fx" % (ours / theirs) if theirs else ""
+
+
+def table(name, result):
+    """The text between the markers."""
+    if result is None:
+        return "No result is kept yet: `tools/bench %s` measures, on your machine.\n" % name
+    peers = []
+    for row in result["rows"]:
+        peers += [peer for peer in row["peers"] if peer not in peers]
+    lines = [
+        "| | TinyObs | %s |" % " | ".join("vs " + NAMES.get(peer, peer) for peer in peers),
+        "|---|--:|%s" % ("--:|" * len(peers)),
+    ]
+    for row in result["rows"]:
+        if row["metric"] in LEFT_OUT:
+            continue
+        words, divisor = METRICS.get(row["metric"], (row["metric"].replace("_", " "), 1))
+        cells = ["`%s`, %s" % (row["bench"], words), figure_text(row["ours"] / divisor)]
+        cells += [ratio_text(row, peer) for peer in peers]
+        lines.append("| %s |" % " | ".join(cells))
+    versions = ", ".join("%s %s" % (NAMES.get(peer, peer), result["versions"][peer])
+                         for peer in peers if peer in result["versions"])
+    lines += [
+        "",
+        "Ratios: above 1, TinyObs is better. %s; medians of %d runs on %s; commit %s, %s. Settings and every run: "
+        "[`bench/results/%s.json`](bench/results/%s.json)." % (
+            versions, result["repetitions"], result["machine"], result["commit"], result["date"][:10], name, name),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def rewritten(root, readme):
+    """`readme` with every table as it must be."""
+    require(readme.count("<!-- bench:") == len(MARKED.findall(readme)),
+            "README.md: a <!-- bench:NAME --> without its <!-- /bench:NAME -->")
+
+    def replace(match):
+        name = match.group(1)
+        path = os.path.join(root, "bench", "results", name + ".json")
+        result = read_result(path) if os.path.exists(path) else None
+        require(not (result or {}).get("quick"),
+                "%s: made with --quick, which is too short to be kept; run: tools/bench %s --json bench/results/%s.json"
+                % (path, name, name))
+        return "<!-- bench:%s -->\n%s<!-- /bench:%s -->" % (name, table(name, result), name)
+
+    return MARKED.sub(replace, readme)
+
+
+def main(arguments):
+    try:
+        if len(arguments) == 2 and arguments[0] == "--result":
+            read_result(arguments[1])
+            return 0
+        if not arguments or arguments[0].startswith("-") or arguments[1:] not in ([], ["--check"]):
+            print(__doc__)
+            return 2
+        path = os.path.join(arguments[0], "README.md")
+        with open(path, encoding="utf-8") as file:
+            old = file.read()
+        new = rewritten(arguments[0], old)
+    except BadResult as error:
+        print(error)
+        return 1
+    if arguments[1:]:
+        if new != old:
+            print("README.md does not hold the tables of bench/results; run: tools/bench readme")
+        return int(new != old)
+    if new != old:
+        with open(path + ".part", "w", encoding="utf-8") as file:
+            file.write(new)
+        os.replace(path + ".part", path)
+    print("README.md: %s" % ("written" if new != old else "nothing to change"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
