@@ -6,6 +6,7 @@
 #include "lib/base/strings.h"
 #include "tinyobs/version.h"
 #include "tools/cli/arguments.h"
+#include "tools/cli/lsm_commands.h"
 #include "tools/cli/verbs.h"
 
 namespace tinyobs::cli {
@@ -17,6 +18,9 @@ struct Verb {
   std::string_view summary;  // one line
   std::vector<std::string> options;
   absl::Status (*run)(const Arguments&, std::string*);
+  std::string_view help = {};  // more than the summary
+
+  bool asks_server() const { return options[0] == "server"; }
 };
 
 const std::vector<Verb>& Verbs() {
@@ -30,6 +34,12 @@ const std::vector<Verb>& Verbs() {
        "store one sample, now",
        {"server", "type"},
        Ingest},
+      {"lsm",
+       "COMMAND PATH",
+       "looks into the files of a store; see tinyobs lsm --help",
+       {"limit"},
+       Lsm,
+       kLsmHelp},
   };
   return *verbs;
 }
@@ -46,7 +56,9 @@ std::string Help() {
   }
   row("version", "of this program");
   row("help", "this text");
-  text += "\nExit status: 0 done, 1 the server could not be reached or refused, 2 wrong usage.\n";
+  text +=
+      "\nExit status: 0 done, 1 the server could not be reached or refused, or files are "
+      "damaged,\n2 wrong usage.\n";
   return text;
 }
 
@@ -64,14 +76,19 @@ int RunCli(const std::vector<std::string>& arguments, std::string* out, std::str
   }
   for (const Verb& verb : Verbs()) {
     if (verb.name != name) continue;
+    const std::string usage = StrCat("usage: tinyobs ", name, verb.usage.empty() ? "" : " ",
+                                     verb.usage, verb.asks_server() ? " [--server URL]\n" : "\n");
+    if (arguments.size() > 1 && (arguments[1] == "--help" || arguments[1] == "-h")) {
+      StrAppend(out, usage, verb.summary, "\n", verb.help);
+      return kDone;
+    }
     const absl::StatusOr<Arguments> parsed =
         ParseArguments({arguments.begin() + 1, arguments.end()}, verb.options);
     const absl::Status status = parsed.ok() ? verb.run(*parsed, out) : parsed.status();
     if (status.ok()) return kDone;
     StrAppend(err, "tinyobs ", name, ": ", FromAbsl(status.message()), "\n");
     if (!absl::IsInvalidArgument(status)) return kFailed;
-    StrAppend(err, "usage: tinyobs ", name, verb.usage.empty() ? "" : " ", verb.usage,
-              " [--server URL]\n");
+    *err += usage;
     return kUsage;
   }
   *err += name.empty() ? std::string("tinyobs: no verb given\n\n")
