@@ -1,5 +1,6 @@
 #include "lib/lsm/file_names.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "lib/base/strings.h"
@@ -36,6 +37,7 @@ std::string ManifestFileName(const std::string& folder, uint64_t number) {
 }
 std::string CurrentFileName(const std::string& folder) { return StrCat(folder, "/CURRENT"); }
 std::string LockFileName(const std::string& folder) { return StrCat(folder, "/LOCK"); }
+std::string LostFolderName(const std::string& folder) { return StrCat(folder, "/lost"); }
 
 ParsedFileName ParseFileName(std::string_view name) {
   ParsedFileName parsed;
@@ -55,6 +57,16 @@ ParsedFileName ParseFileName(std::string_view name) {
     }
   }
   return parsed;
+}
+
+std::vector<uint64_t> LogNumbers(const std::vector<std::string>& names, uint64_t first) {
+  std::vector<uint64_t> numbers;
+  for (const std::string& name : names) {
+    const ParsedFileName parsed = ParseFileName(name);
+    if (parsed.type == FileType::kLog && parsed.number >= first) numbers.push_back(parsed.number);
+  }
+  std::sort(numbers.begin(), numbers.end());
+  return numbers;
 }
 
 }  // namespace tinyobs::lsm

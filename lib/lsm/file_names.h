@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace tinyobs::lsm {
 
@@ -30,6 +31,8 @@ std::string ManifestBaseName(uint64_t number);
 std::string ManifestFileName(const std::string& folder, uint64_t number);
 std::string CurrentFileName(const std::string& folder);
 std::string LockFileName(const std::string& folder);
+// The folder that a repair moves damaged files to.
+std::string LostFolderName(const std::string& folder);
 
 struct ParsedFileName {
   FileType type = FileType::kUnknown;
@@ -37,6 +40,8 @@ struct ParsedFileName {
 };
 // `name` without the folder. A name that we would not have written ourselves is kUnknown.
 ParsedFileName ParseFileName(std::string_view name);
+// The numbers of the logs among `names` from `first` on, ascending.
+std::vector<uint64_t> LogNumbers(const std::vector<std::string>& names, uint64_t first);
 
 }  // namespace tinyobs::lsm
 

@@ -1,63 +1,70 @@
 #include "lib/lsm/level_iterator.h"
 
+#include <cstdint>
 #include <utility>
 
 namespace tinyobs::lsm {
 
-LevelIterator::LevelIterator(TableCache* cache, TableList tables,
-                             const sstable::TableReadOptions& options)
-    : cache_(cache), tables_(std::move(tables)), options_(options) {}
+// Wraps around: to the table before.
+constexpr size_t kBackward = SIZE_MAX;
 
-bool LevelIterator::Enter(size_t index) {
-  if (current_ != nullptr && index == index_) return true;
-  current_ = nullptr;
-  reader_ = nullptr;
-  if (index >= tables_.size()) return false;  // also for -1
-  absl::StatusOr<std::shared_ptr<const sstable::TableReader>> reader =
-      cache_->Find(tables_[index]->meta);
-  if (!reader.ok()) {
-    status_ = std::move(reader).status();
-    return false;
-  }
-  index_ = index;
-  reader_ = *std::move(reader);
-  current_ = reader_->NewIterator(options_);
+LevelIterator::LevelIterator(TableCache* cache, TableList tables,
+                             const sstable::TableReadOptions& options, std::string prefix)
+    : cache_(cache), tables_(std::move(tables)), options_(options), prefix_(std::move(prefix)) {}
+
+bool LevelIterator::Enter(size_t index, size_t step) {
+  if (current_.has_value() && index == index_) return true;
+  current_.reset();
+  do {
+    reader_ = nullptr;
+    if (index >= tables_.size()) return false;  // also for -1
+    absl::StatusOr<std::shared_ptr<const sstable::TableReader>> reader =
+        cache_->Find(tables_[index]->meta);
+    if (!reader.ok()) {
+      status_ = std::move(reader).status();
+      return false;
+    }
+    index_ = index;
+    reader_ = *std::move(reader);
+    index += step;
+  } while (!prefix_.empty() && !reader_->MayContainPrefix(prefix_));
+  current_.emplace(reader_.get(), options_);
   return true;
 }
 
 void LevelIterator::SkipForward() {
-  while (current_ != nullptr && !current_->Valid()) {
+  while (current_.has_value() && !current_->Valid()) {
     status_ = current_->status();
-    if (!status_.ok() || !Enter(index_ + 1)) return;
+    if (!status_.ok() || !Enter(index_ + 1, 1)) return;
     current_->SeekToFirst();
   }
 }
 
 void LevelIterator::SkipBackward() {
-  while (current_ != nullptr && !current_->Valid()) {
+  while (current_.has_value() && !current_->Valid()) {
     status_ = current_->status();
-    if (!status_.ok() || !Enter(index_ - 1)) return;
+    if (!status_.ok() || !Enter(index_ - 1, kBackward)) return;
     current_->SeekToLast();
   }
 }
 
 void LevelIterator::SeekToFirst() {
   status_ = absl::OkStatus();
-  if (!Enter(0)) return;
+  if (!Enter(0, 1)) return;
   current_->SeekToFirst();
   SkipForward();
 }
 
 void LevelIterator::SeekToLast() {
   status_ = absl::OkStatus();
-  if (!Enter(tables_.size() - 1)) return;
+  if (!Enter(tables_.size() - 1, kBackward)) return;
   current_->SeekToLast();
   SkipBackward();
 }
 
 void LevelIterator::Seek(std::string_view target) {
   status_ = absl::OkStatus();
-  if (!Enter(FindTableIn(tables_, UserKeyOf(target)))) return;
+  if (!Enter(FindTableIn(tables_, UserKeyOf(target)), 1)) return;
   current_->Seek(target);
   SkipForward();
 }
@@ -66,7 +73,7 @@ void LevelIterator::SeekForPrev(std::string_view target) {
   status_ = absl::OkStatus();
   size_t index = FindTableIn(tables_, UserKeyOf(target));
   if (index == tables_.size()) --index;
-  if (!Enter(index)) return;
+  if (!Enter(index, kBackward)) return;
   current_->SeekForPrev(target);
   SkipBackward();
 }

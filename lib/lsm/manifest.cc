@@ -16,20 +16,6 @@ constexpr uint64_t kRotateAtBytes = 256 << 10;
 constexpr uint64_t kRotateAtTimesState = 4;
 constexpr uint64_t kCurrentBytesMax = 64;
 
-absl::StatusOr<uint64_t> ReadCurrent(FileSystem* file_system, const std::string& folder) {
-  const std::string path = CurrentFileName(folder);
-  TINYOBS_ASSIGN_OR_RETURN(std::string content, ReadWholeFile(file_system, path, kCurrentBytesMax));
-  const ParsedFileName parsed =
-      content.ends_with('\n')
-          ? ParseFileName(std::string_view(content).substr(0, content.size() - 1))
-          : ParsedFileName();
-  if (parsed.type != FileType::kManifest) {
-    return absl::DataLossError(StrCat(path, ": offset 0: expected the name of a manifest, found \"",
-                                      EscapeForMessage(content), "\""));
-  }
-  return parsed.number;
-}
-
 absl::Status ApplyRecord(std::string_view record, VersionBuilder* builder, ManifestState* state) {
   TINYOBS_ASSIGN_OR_RETURN(const VersionEdit edit, VersionEdit::Decode(record));
   TINYOBS_RETURN_IF_ERROR(builder->Apply(edit));
@@ -50,7 +36,11 @@ absl::StatusOr<std::unique_ptr<ManifestWriter>> ManifestWriter::Create(FileSyste
       WalWriter::Create(file_system, ManifestFileName(folder, number),
                         {.kind = kWalKindManifest, .number = number, .previous = 0}));
   std::unique_ptr<ManifestWriter> manifest(new ManifestWriter(std::move(log)));
-  TINYOBS_RETURN_IF_ERROR(manifest->Append(state));
+  if (const absl::Status status = manifest->Append(state); !status.ok()) {
+    // CURRENT does not name it, and whoever tries again takes another number.
+    file_system->DeleteFile(ManifestFileName(folder, number)).IgnoreError();
+    return status;
+  }
   manifest->first_record_bytes_ = manifest->size_bytes();
   TINYOBS_RETURN_IF_ERROR(ReplaceWholeFile(file_system, CurrentFileName(folder),
                                            StrCat(ManifestBaseName(number), "\n")));
@@ -71,10 +61,42 @@ bool ManifestWriter::ShouldRotate() const {
   return size_bytes() > std::max(kRotateAtBytes, kRotateAtTimesState * first_record_bytes_);
 }
 
+absl::StatusOr<uint64_t> ReadCurrent(FileSystem* file_system, const std::string& folder) {
+  const std::string path = CurrentFileName(folder);
+  TINYOBS_ASSIGN_OR_RETURN(const uint64_t bytes, file_system->FileSize(path));
+  if (bytes > kCurrentBytesMax) {
+    return absl::DataLossError(
+        StrCat(path, ": offset 0: expected the name of a manifest, found ", bytes, " bytes"));
+  }
+  absl::StatusOr<std::string> read = ReadWholeFile(file_system, path, kCurrentBytesMax);
+  if (absl::IsResourceExhausted(read.status()) &&
+      file_system->FileSize(path).value_or(0) > kCurrentBytesMax) {
+    read = absl::DataLossError(read.status().message());
+  }
+  TINYOBS_RETURN_IF_ERROR(read.status());
+  const std::string& content = *read;
+  const ParsedFileName parsed =
+      content.ends_with('\n')
+          ? ParseFileName(std::string_view(content).substr(0, content.size() - 1))
+          : ParsedFileName();
+  if (parsed.type != FileType::kManifest) {
+    return absl::DataLossError(StrCat(path, ": offset 0: expected the name of a manifest, found \"",
+                                      EscapeForMessage(content), "\""));
+  }
+  return parsed.number;
+}
+
 absl::StatusOr<ManifestState> ReadManifest(FileSystem* file_system, const std::string& folder,
                                            const std::shared_ptr<TableRegistry>& registry) {
+  TINYOBS_ASSIGN_OR_RETURN(const uint64_t number, ReadCurrent(file_system, folder));
+  return ReadManifest(file_system, folder, number, registry);
+}
+
+absl::StatusOr<ManifestState> ReadManifest(FileSystem* file_system, const std::string& folder,
+                                           uint64_t number,
+                                           const std::shared_ptr<TableRegistry>& registry) {
   ManifestState state;
-  TINYOBS_ASSIGN_OR_RETURN(state.manifest_number, ReadCurrent(file_system, folder));
+  state.manifest_number = number;
   const std::string path = ManifestFileName(folder, state.manifest_number);
   absl::StatusOr<std::unique_ptr<RandomAccessFile>> file = file_system->OpenRandomAccess(path);
   if (absl::IsNotFound(file.status())) {

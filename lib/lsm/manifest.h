@@ -51,6 +51,7 @@ class ManifestWriter {
   absl::Status Close() { return log_->Close(); }
   // Tells readers that it ended in good order; before Close.
   absl::Status Seal() { return log_->Seal(); }
+  absl::Status Sync() { return log_->Sync(); }
 
  private:
   explicit ManifestWriter(std::unique_ptr<WalWriter> log) : log_(std::move(log)) {}
@@ -58,6 +59,14 @@ class ManifestWriter {
   const std::unique_ptr<WalWriter> log_;
   uint64_t first_record_bytes_ = 0;
 };
+
+// The number of the manifest that CURRENT names. NotFound: no CURRENT. DataLoss: no such name.
+absl::StatusOr<uint64_t> ReadCurrent(FileSystem* file_system, const std::string& folder);
+
+// Reads manifest `number`, whether it is the current one or not; else as below.
+absl::StatusOr<ManifestState> ReadManifest(FileSystem* file_system, const std::string& folder,
+                                           uint64_t number,
+                                           const std::shared_ptr<TableRegistry>& registry);
 
 // Reads CURRENT and its manifest. NotFound: no CURRENT. DataLoss: damage, or edits that contradict
 // each other. FailedPrecondition: a newer format.

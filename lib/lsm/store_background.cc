@@ -1,4 +1,4 @@
-// Flush, compaction, the installation of versions, and the deletion of files nobody needs.
+// Flush, the installation of versions, and the deletion of files nobody needs.
 //
 // The order that makes every step safe to die in: write the tables, sync them, sync the folder,
 // append the edit to the manifest, sync it, take the new version into use, delete what it replaced.
@@ -9,26 +9,16 @@
 #include "lib/base/status_macros.h"
 #include "lib/base/strings.h"
 #include "lib/lsm/file_names.h"
-#include "lib/lsm/level_iterator.h"
-#include "lib/lsm/merging_iterator.h"
+#include "lib/lsm/rate_limiter.h"
 #include "lib/lsm/store_impl.h"
 
 namespace tinyobs::lsm {
-namespace {
-
-// Compactions read their inputs in pieces of this size.
-constexpr size_t kCompactionReadaheadBytes = 256 << 10;
-// While readers pin tables that nobody else needs: how late their files may go at worst.
-constexpr int64_t kObsoleteRecheckMs = 1000;
-
-}  // namespace
-
-void StoreImpl::TakeSlot(bool* slot) {
+void StoreImpl::TakeSlot(bool* slot) const {
   while (*slot) state_changed_.Wait(&mutex_);
   *slot = true;
 }
 
-void StoreImpl::ReleaseSlot(bool* slot) {
+void StoreImpl::ReleaseSlot(bool* slot) const {
   MutexLock lock(&mutex_);
   *slot = false;
   state_changed_.NotifyAll();
@@ -38,39 +28,13 @@ void StoreImpl::FlushThread() {
   MutexLock lock(&mutex_);
   while (!closing()) {
     if (immutables_.empty() || flush_running_ || !background_error_.ok()) {
-      state_changed_.Wait(&mutex_);
+      DoChoreOrWait();
       continue;
     }
     flush_running_ = true;
     MutexUnlock unlock(&mutex_);
     FlushOldest().IgnoreError();  // it is in background_error_
     ReleaseSlot(&flush_running_);
-  }
-}
-
-void StoreImpl::CompactionThread() {
-  MutexLock lock(&mutex_);
-  while (!closing()) {
-    const bool is_due = CompactionIsDue() && !compaction_running_ && background_error_.ok();
-    // Whoever frees a table wakes us without mutex_ (it may hold that already, and readers must not
-    // wait for it), so the wake may come between our look and our wait, and be lost. Tables are
-    // marked obsolete under mutex_, so if none is (looked at first), there is nothing to miss.
-    const bool awaits_obsolete = registry_->AwaitsObsolete();
-    const bool has_obsolete = registry_->HasObsolete();
-    if (!is_due && !has_obsolete) {
-      if (awaits_obsolete) {
-        state_changed_.WaitFor(&mutex_, kObsoleteRecheckMs);
-      } else {
-        state_changed_.Wait(&mutex_);
-      }
-      continue;
-    }
-    compaction_running_ |= is_due;
-    MutexUnlock unlock(&mutex_);
-    if (has_obsolete) DeleteObsoleteFiles();
-    if (!is_due) continue;
-    CompactOnce().IgnoreError();  // it is in background_error_
-    ReleaseSlot(&compaction_running_);
   }
 }
 
@@ -86,27 +50,30 @@ void StoreImpl::SyncThread() {
 
 absl::StatusOr<bool> StoreImpl::BackgroundStep() {
   DeleteObsoleteFiles();
-  mutex_.Lock();
-  const bool flush = !immutables_.empty() && !flush_running_;
-  const bool compact = !flush && CompactionIsDue() && !compaction_running_;
-  if (!flush && !compact) {
-    mutex_.Unlock();
+  MutexLock lock(&mutex_);
+  if (!immutables_.empty() && !flush_running_) {
+    flush_running_ = true;
+    MutexUnlock unlock(&mutex_);
+    const absl::Status status = FlushOldest();
+    ReleaseSlot(&flush_running_);
+    TINYOBS_RETURN_IF_ERROR(status);
+  } else if (CompactionIsDue() && MayStartJob()) {
+    TINYOBS_RETURN_IF_ERROR(CompactOnce());
+  } else {
     return false;
   }
-  bool* const slot = flush ? &flush_running_ : &compaction_running_;
-  *slot = true;
-  mutex_.Unlock();
-  const absl::Status status = flush ? FlushOldest() : CompactOnce();
-  ReleaseSlot(slot);
-  TINYOBS_RETURN_IF_ERROR(status);
-  MutexLock lock(&mutex_);
   return !immutables_.empty() || CompactionIsDue();
 }
 
 absl::StatusOr<bool> StoreImpl::RunBackgroundWork() {
   {
     MutexLock lock(&mutex_);
+    if (RetryIsDue()) {
+      MutexUnlock unlock(&mutex_);
+      Resume().IgnoreError();  // what it could not clear is the next line's answer
+    }
     TINYOBS_RETURN_IF_ERROR(Refusal());
+    SwitchForBudget();
   }
   if (options_.sync_policy == SyncPolicy::kInterval && !options_.background_threads) {
     TINYOBS_RETURN_IF_ERROR(RunAlone([this] {
@@ -127,6 +94,7 @@ CompactionJobOptions StoreImpl::NewJobOptions() {
   job.table.block_bytes = options_.block_bytes;
   job.table.block_restart_interval = options_.block_restart_interval;
   job.table.filter_bits_per_key = options_.filter_bits_per_key;
+  job.table.filter_prefix_bytes = options_.filter_prefix_bytes;
   job.table.trailer_bytes = kTrailerBytes;
   job.partition_of = options_.partition_of;
   job.new_file_number = [this] { return NewFileNumber(); };
@@ -155,9 +123,11 @@ absl::Status StoreImpl::FlushOldest() {
     status = InstallEdit(std::move(edit), [this, &result]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
       immutables_.pop_front();
       ++flushed_memtables_;
+      ReportMemtables();
       ++counters_.flushes;
       counters_.bytes_written_by_flush += result->bytes_written;
     });
+    if (options_.rate_limiter) options_.rate_limiter->ChargeWithoutWaiting(result->bytes_written);
   }
   if (!status.ok()) {
     SetBackgroundError(status);
@@ -165,85 +135,6 @@ absl::Status StoreImpl::FlushOldest() {
   }
   DeleteObsoleteFiles();
   return absl::OkStatus();
-}
-
-bool StoreImpl::CompactionIsDue() const {
-  const std::array<double, kLevels> scores = LevelScores(*version_, picker_options_);
-  return *std::max_element(scores.begin(), scores.end()) >= 1;
-}
-
-absl::Status StoreImpl::CompactOnce() {
-  std::shared_ptr<const Version> version;
-  {
-    MutexLock lock(&mutex_);
-    version = version_;
-  }
-  const std::optional<CompactionChoice> choice = PickCompaction(*version, picker_options_, {});
-  if (!choice.has_value()) return absl::OkStatus();
-  return RunCompaction(version, *choice);
-}
-
-std::unique_ptr<Iterator> StoreImpl::NewCompactionInput(const CompactionChoice& choice) {
-  sstable::TableReadOptions read;
-  read.fill_cache = false;
-  read.readahead_bytes = kCompactionReadaheadBytes;
-  std::vector<std::unique_ptr<Iterator>> children;
-  const auto add = [&](TableList tables) {
-    if (tables.empty()) return;
-    children.push_back(
-        std::make_unique<LevelIterator>(table_cache_.get(), std::move(tables), read));
-  };
-  if (choice.level == 0) {
-    for (TableList& row : SideBySide(choice.inputs)) add(std::move(row));
-  } else {
-    add(choice.inputs);
-  }
-  add(choice.next_inputs);
-  return NewMergingIterator(std::move(children));
-}
-
-absl::Status StoreImpl::RunCompaction(const std::shared_ptr<const Version>& version,
-                                      const CompactionChoice& choice) {
-  VersionEdit edit;
-  for (const TablePtr& table : choice.inputs) {
-    edit.removed.push_back({choice.level, table->meta.number});
-  }
-  for (const TablePtr& table : choice.next_inputs) {
-    edit.removed.push_back({choice.output_level(), table->meta.number});
-  }
-  absl::Status status;
-  if (choice.trivial_move) {
-    for (const TablePtr& table : choice.inputs) {
-      edit.added.push_back({choice.output_level(), table->meta});
-    }
-    status = InstallEdit(std::move(edit), [this, &choice]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-      counters_.trivial_moves += choice.inputs.size();
-    });
-  } else {
-    CompactionJobOptions job = NewJobOptions();
-    job.table_bytes = options_.table_bytes;
-    job.version = version;
-    job.output_level = choice.output_level();
-    job.grandparents = choice.grandparents;
-    job.grandparent_bytes_max = GrandparentOverlapLimit(picker_options_);
-    job.stop = &closing_;
-    const std::unique_ptr<Iterator> input = NewCompactionInput(choice);
-    absl::StatusOr<CompactionResult> result = RunCompactionJob(job, input.get());
-    status = result.status();
-    if (status.ok()) {
-      for (const TableMeta& meta : result->tables) {
-        edit.added.push_back({choice.output_level(), meta});
-      }
-      status =
-          InstallEdit(std::move(edit), [this, &choice, &result]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-            ++counters_.compactions;
-            counters_.bytes_read_by_compaction += choice.InputBytes();
-            counters_.bytes_written_by_compaction += result->bytes_written;
-          });
-    }
-  }
-  if (!status.ok()) SetBackgroundError(status);
-  return status;
 }
 
 absl::Status StoreImpl::InstallEdit(VersionEdit edit, const std::function<void()>& on_installed) {
@@ -268,7 +159,11 @@ absl::Status StoreImpl::InstallEdit(VersionEdit edit, const std::function<void()
     version_ = *std::move(version);
     log_number_ = *edit.log_number;
     manifest_bytes_ = manifest_->size_bytes();
-    for (const TablePtr& table : replaced) table->MarkObsolete();
+    for (const TablePtr& table : replaced) {
+      table->MarkObsolete();
+      damaged_tables_.erase(table->meta.number);
+    }
+    nothing_to_pick_ = false;
     if (on_installed) on_installed();
     PublishReadState();
   }
@@ -324,7 +219,7 @@ void StoreImpl::SetBackgroundError(const absl::Status& status) {
   {
     MutexLock lock(&mutex_);
     if (!background_error_.ok()) return;
-    background_error_ = status;
+    background_error_ = Detached(status);
     state_changed_.NotifyAll();
   }
   Log(StrCat(path_, ": writes are refused from now on: ", FromAbsl(status.message())));

@@ -33,25 +33,57 @@ absl::Status StoreImpl::Close() {
 }
 
 absl::Status StoreImpl::CloseAlone() {
+  if (read_only_) {
+    closed_.store(true, std::memory_order_relaxed);
+    return absl::OkStatus();
+  }
   absl::Status status;
   {
     MutexLock lock(&mutex_);
     // A job that a caller runs in a thread of his own.
     TakeSlot(&flush_running_);
-    TakeSlot(&compaction_running_);
-    status = background_error_;
+    HoldJobs();
+    TakeSlot(&checkpoint_running_);
+    status = Detached(background_error_);
   }
   if (status.ok()) status = SyncLogs();
-  if (status.ok()) status = log_->Seal();
+  if (status.ok()) {
+    // So that the next open has nothing to replay. Should it fail, nothing is lost: the logs are
+    // durable already, and are replayed.
+    const absl::Status flushed = FlushAtClose();
+    if (flushed.ok()) {
+      status = log_->Seal();
+    } else {
+      Log(StrCat(path_, ": closed without a flush: ", FromAbsl(flushed.message())));
+    }
+  }
   if (status.ok()) status = log_->Close();
   if (status.ok() && manifest_ != nullptr) status = manifest_->Seal();
   if (status.ok() && manifest_ != nullptr) status = manifest_->Close();
   DeleteObsoleteFiles();
   ReleaseSlot(&flush_running_);
-  ReleaseSlot(&compaction_running_);
+  ReleaseJobs();
+  ReleaseSlot(&checkpoint_running_);
+  {
+    MutexLock lock(&mutex_);
+    budget_ = nullptr;
+  }
   closed_.store(true, std::memory_order_relaxed);
   lock_ = nullptr;
   return status;
+}
+
+absl::Status StoreImpl::FlushAtClose() {
+  bool active = false;
+  size_t left = 0;
+  {
+    MutexLock lock(&mutex_);
+    active = !active_->empty();
+    left = immutables_.size() + (active ? 1 : 0);
+  }
+  if (active) TINYOBS_RETURN_IF_ERROR(SwitchMemtable());
+  for (; left > 0; --left) TINYOBS_RETURN_IF_ERROR(FlushOldest());
+  return absl::OkStatus();
 }
 
 absl::Status StoreImpl::Resume() {
@@ -64,17 +96,22 @@ absl::Status StoreImpl::ResumeAlone() {
     if (closing()) return absl::FailedPreconditionError(StrCat(path_, ": the store is closed"));
     if (background_error_.ok()) return absl::OkStatus();
     TakeSlot(&flush_running_);
-    TakeSlot(&compaction_running_);
+    HoldJobs();
   }
   const absl::Status status = FlushEverythingToResume();
+  bool is_news = false;  // not each time that a full disk is still full
   {
     MutexLock lock(&mutex_);
-    background_error_ = status;
+    is_news = status.code() != background_error_.code();
+    background_error_ = Detached(status);
+    ReportMemtables();
   }
   ReleaseSlot(&flush_running_);
-  ReleaseSlot(&compaction_running_);
-  Log(status.ok() ? StrCat(path_, ": resumed")
-                  : StrCat(path_, ": cannot resume: ", FromAbsl(status.message())));
+  ReleaseJobs();
+  if (is_news) {
+    Log(status.ok() ? StrCat(path_, ": resumed")
+                    : StrCat(path_, ": cannot resume: ", FromAbsl(status.message())));
+  }
   return status;
 }
 
@@ -82,7 +119,8 @@ absl::Status StoreImpl::ResumeAlone() {
 // one, everything they cover goes into tables, and the edits that say so go into a new manifest if
 // the old one had a part in the failure.
 absl::Status StoreImpl::FlushEverythingToResume() {
-  TINYOBS_RETURN_IF_ERROR(StartNewLog());
+  // Not one more file for each attempt on a full disk.
+  if (!log_->unused()) TINYOBS_RETURN_IF_ERROR(StartNewLog());
   const uint64_t log_number = log_->identity().number;
   {
     MutexLock lock(&mutex_);
@@ -109,73 +147,45 @@ absl::Status StoreImpl::FlushEverythingToResume() {
   return absl::OkStatus();
 }
 
-absl::Status StoreImpl::InCompactionSlot(const std::function<absl::Status()>& work) {
-  {
-    MutexLock lock(&mutex_);
-    while (compaction_running_ && Refusal().ok()) state_changed_.Wait(&mutex_);
-    TINYOBS_RETURN_IF_ERROR(Refusal());
-    compaction_running_ = true;
+std::string_view WriteHoldName(WriteHold hold) {
+  switch (hold) {
+    case WriteHold::kNone:
+      return "none";
+    case WriteHold::kMemtables:
+      return "memtables";
+    case WriteHold::kL0:
+      return "l0";
+    case WriteHold::kMemtableBudget:
+      return "memtable_budget";
   }
-  const absl::Status status = work();
-  ReleaseSlot(&compaction_running_);
-  DeleteObsoleteFiles();
-  return status;
+  return "none";
 }
 
-absl::Status StoreImpl::CompactRange(std::string_view first, std::string_view last) {
-  TINYOBS_RETURN_IF_ERROR(Flush());
-  const KeyRange range{first, last, last.empty()};
-  return InCompactionSlot([&] { return CompactLevels(range); });
+double StoreStats::WriteAmplification() const {
+  if (bytes_put == 0) return 0;
+  return static_cast<double>(bytes_written_by_wal + bytes_written_by_flush +
+                             bytes_written_by_compaction) /
+         static_cast<double>(bytes_put);
 }
 
-absl::Status StoreImpl::CompactLevels(const KeyRange& range) {
-  for (int level = 0; level + 1 < kLevels; ++level) {
-    std::shared_ptr<const Version> version;
-    {
-      MutexLock lock(&mutex_);
-      version = version_;
-    }
-    int deepest = 0;
-    for (int i = 1; i < kLevels; ++i) {
-      if (!version->Overlapping(i, range).empty()) deepest = i;
-    }
-    if (level >= std::max(deepest, 1)) break;
-    const std::optional<CompactionChoice> choice =
-        PickRange(*version, picker_options_, level, range);
-    if (choice.has_value()) TINYOBS_RETURN_IF_ERROR(RunCompaction(version, *choice));
+StoreStats::Holds StoreStats::AllHolds() const {
+  Holds all;
+  for (const Holds& hold : holds) {
+    all.delays += hold.delays;
+    all.delayed_ns += hold.delayed_ns;
+    all.stalls += hold.stalls;
+    all.stalled_ns += hold.stalled_ns;
   }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<uint64_t> StoreImpl::DropRange(std::string_view first, std::string_view last) {
-  uint64_t dropped = 0;
-  TINYOBS_RETURN_IF_ERROR(InCompactionSlot([&] {
-    VersionEdit edit;
-    {
-      MutexLock lock(&mutex_);
-      for (int level = 0; level < kLevels; ++level) {
-        for (const TablePtr& table : version_->level(level)) {
-          const bool inside =
-              CompareUserKeys(table->smallest_user_key(), first) >= 0 &&
-              (last.empty() || CompareUserKeys(table->largest_user_key(), last) < 0);
-          if (inside) edit.removed.push_back({level, table->meta.number});
-        }
-      }
-    }
-    dropped = edit.removed.size();
-    if (dropped == 0) return absl::OkStatus();
-    const absl::Status status = InstallEdit(std::move(edit), {});
-    if (!status.ok()) SetBackgroundError(status);
-    return status;
-  }));
-  return dropped;
+  return all;
 }
 
 StoreStats StoreImpl::Stats() const {
   MutexLock lock(&mutex_);
   StoreStats stats = counters_;
+  const LevelTargets targets = TargetsOf(*version_, picker_options_);
   for (int level = 0; level < kLevels; ++level) {
     LevelStats& entry = stats.levels[static_cast<size_t>(level)];
+    entry.target_bytes = targets.bytes[static_cast<size_t>(level)];
     entry.files = version_->level(level).size();
     entry.bytes = version_->LevelBytes(level);
     stats.disk_bytes += entry.bytes;
@@ -190,10 +200,13 @@ StoreStats StoreImpl::Stats() const {
     stats.block_cache_hits = cache.hits;
     stats.block_cache_misses = cache.misses;
   }
-  for (const auto& [number, log] : logs_) stats.wal_bytes += log->size_bytes();
+  stats.open_tables = table_cache_->open_tables();
+  stats.table_memory_bytes = table_cache_->memory_bytes();
+  stats.damaged_tables = damaged_tables_.size();
+  for (const auto& [number, log] : logs_) stats.wal_bytes += log->file_bytes();
   stats.disk_bytes += stats.wal_bytes + manifest_bytes_;
   stats.last_sequence = visible_sequence_.load(std::memory_order_relaxed);
-  stats.background_error = background_error_;
+  stats.background_error = Detached(background_error_);
   return stats;
 }
 

@@ -2,6 +2,8 @@
 //
 // A reader pins the state (memtables and version) first and takes the sequence second. The other
 // way round, versions that are visible at its sequence could be merged away between the two.
+#include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "lib/base/status_macros.h"
@@ -13,6 +15,25 @@
 #include "lib/lsm/user_iterator.h"
 
 namespace tinyobs::lsm {
+namespace {
+
+absl::Status NoSuchKey() { return absl::NotFoundError("no such key"); }
+
+// What a reader gets for the entry it found.
+absl::Status TakeFound(ValueType type, std::string_view found, std::string* value) {
+  if (type == ValueType::kDelete) return NoSuchKey();
+  value->assign(found);
+  return absl::OkStatus();
+}
+
+// Behind all keys that begin with `prefix`; empty = nothing is.
+std::string PrefixEnd(std::string_view prefix) {
+  std::string end(prefix.substr(0, prefix.find_last_not_of('\xff') + 1));
+  if (!end.empty()) end.back() = static_cast<char>(end.back() + 1);
+  return end;
+}
+
+}  // namespace
 
 class SnapshotImpl final : public Snapshot {
  public:
@@ -20,6 +41,7 @@ class SnapshotImpl final : public Snapshot {
     MutexLock lock(&store_->mutex_);
     sequence_ = store_->visible_sequence_.load(std::memory_order_acquire);
     entry_ = store_->snapshots_.insert(sequence_);
+    if (store_->read_only_) state_ = store_->GetReadState();
   }
   ~SnapshotImpl() override {
     MutexLock lock(&store_->mutex_);
@@ -27,15 +49,26 @@ class SnapshotImpl final : public Snapshot {
   }
 
   uint64_t sequence() const override { return sequence_; }
+  const std::shared_ptr<const StoreImpl::ReadState>& state() const { return state_; }
 
  private:
   const StoreImpl* const store_;
   uint64_t sequence_;
+  // In a read-only store: the process that writes keeps nothing for our snapshots.
+  std::shared_ptr<const StoreImpl::ReadState> state_;
   std::multiset<uint64_t>::iterator entry_;
 };
 
 std::unique_ptr<const Snapshot> StoreImpl::NewSnapshot() const {
   return std::make_unique<const SnapshotImpl>(this);
+}
+
+std::shared_ptr<const StoreImpl::ReadState> StoreImpl::GetReadState(
+    const ReadOptions& options) const {
+  if (options.snapshot != nullptr && read_only_) {
+    return static_cast<const SnapshotImpl*>(options.snapshot)->state();
+  }
+  return GetReadState();
 }
 
 std::shared_ptr<const StoreImpl::ReadState> StoreImpl::GetReadState() const {
@@ -57,93 +90,171 @@ void StoreImpl::PublishReadState() {
   }
 }
 
-absl::Status StoreImpl::Get(const ReadOptions& options, std::string_view key,
-                            std::string* value) const {
-  if (closed_.load(std::memory_order_relaxed)) {
-    return absl::FailedPreconditionError(StrCat(path_, ": the store is closed"));
+bool StoreImpl::ReadState::GetFromMemtables(std::string_view key, uint64_t sequence,
+                                            Memtable::Found* found) const {
+  if (active->Get(key, sequence, found)) return true;
+  for (const auto& memtable : immutables) {
+    if (memtable->Get(key, sequence, found)) return true;
   }
-  const std::shared_ptr<const ReadState> state = GetReadState();
-  const uint64_t sequence = options.snapshot != nullptr
-                                ? options.snapshot->sequence()
-                                : visible_sequence_.load(std::memory_order_acquire);
-  Memtable::Found found;
-  bool is_found = state->active->Get(key, sequence, &found);
-  for (size_t i = 0; !is_found && i < state->immutables.size(); ++i) {
-    is_found = state->immutables[i]->Get(key, sequence, &found);
-  }
-  if (is_found) {
-    if (found.type == ValueType::kDelete) return absl::NotFoundError("no such key");
-    value->assign(found.value);
-    return absl::OkStatus();
-  }
-  return GetFromTables(options, *state->version, MakeInternalKey(key, SeekTrailer(sequence)),
-                       value);
+  return false;
 }
 
-absl::Status StoreImpl::GetFromTables(const ReadOptions& options, const Version& version,
-                                      std::string_view internal_key, std::string* value) const {
-  const std::string_view key = UserKeyOf(internal_key);
+absl::Status StoreImpl::ClosedError() const {
+  return absl::FailedPreconditionError(StrCat(path_, ": the store is closed"));
+}
+
+uint64_t StoreImpl::ReadSequence(const ReadOptions& options) const {
+  return options.snapshot != nullptr ? options.snapshot->sequence()
+                                     : visible_sequence_.load(std::memory_order_acquire);
+}
+
+struct StoreImpl::PendingKey {
+  std::string_view internal_key;
+  std::string* value;
+  absl::Status* status;
+  uint64_t filter_hash = sstable::FilterHash(UserKeyOf(internal_key));
+  bool done = false;
+
+  size_t Answer(absl::Status answer) {
+    *status = std::move(answer);
+    done = true;
+    return 1;
+  }
+};
+
+absl::Status StoreImpl::Get(const ReadOptions& options, std::string_view key,
+                            std::string* value) const {
+  if (closed_.load(std::memory_order_relaxed)) return ClosedError();
+  const std::shared_ptr<const ReadState> state = GetReadState(options);
+  const uint64_t sequence = ReadSequence(options);
+  Memtable::Found found;
+  if (state->GetFromMemtables(key, sequence, &found))
+    return TakeFound(found.type, found.value, value);
+  const std::string internal_key = MakeInternalKey(key, SeekTrailer(sequence));
+  absl::Status status;
+  PendingKey pending{internal_key, value, &status};
+  GetFromTables(options, *state->version, {&pending, 1});
+  return status;
+}
+
+std::vector<absl::Status> StoreImpl::MultiGet(const ReadOptions& options,
+                                              std::span<const std::string_view> keys,
+                                              std::vector<std::string>* values) const {
+  values->resize(keys.size());
+  if (closed_.load(std::memory_order_relaxed)) {
+    return std::vector<absl::Status>(keys.size(), ClosedError());
+  }
+  const std::shared_ptr<const ReadState> state = GetReadState(options);
+  const uint64_t sequence = ReadSequence(options);
+  // In key order, so that keys of one table and one block are neighbours.
+  std::vector<std::pair<std::string_view, size_t>> sorted;
+  sorted.reserve(keys.size());
+  size_t key_bytes = 0;
+  for (size_t i = 0; i < keys.size(); ++i) {
+    sorted.emplace_back(keys[i], i);
+    key_bytes += keys[i].size() + kTrailerBytes;
+  }
+  std::sort(sorted.begin(), sorted.end());
+
+  std::vector<absl::Status> statuses(keys.size());
+  std::vector<PendingKey> pending;
+  std::string internal_keys;
+  internal_keys.reserve(key_bytes);  // `pending` has views into it
+  for (const auto& [key, index] : sorted) {
+    std::string* const value = &(*values)[index];
+    value->clear();
+    Memtable::Found found;
+    if (state->GetFromMemtables(key, sequence, &found)) {
+      statuses[index] = TakeFound(found.type, found.value, value);
+      continue;
+    }
+    const size_t begin = internal_keys.size();
+    AppendInternalKey(key, SeekTrailer(sequence), &internal_keys);
+    pending.push_back({std::string_view(internal_keys).substr(begin), value, &statuses[index]});
+  }
+  GetFromTables(options, *state->version, pending);
+  return statuses;
+}
+
+void StoreImpl::GetFromTables(const ReadOptions& options, const Version& version,
+                              std::span<PendingKey> keys) const {
   sstable::TableReadOptions read;
   read.fill_cache = options.fill_cache;
-  // True: `status` is the answer.
-  absl::Status answer;
-  const auto look_into = [&](const TableFile& table) {
-    if (CompareUserKeys(key, table.smallest_user_key()) < 0 ||
-        CompareUserKeys(key, table.largest_user_key()) > 0) {
-      return false;
-    }
-    const auto reader = table_cache_->Find(table.meta);
-    if (!reader.ok()) {
-      answer = reader.status();
-      return true;
-    }
-    sstable::FoundEntry entry;
-    const absl::StatusOr<bool> found = (*reader)->Get(read, internal_key, &entry);
-    if (!found.ok()) {
-      answer = found.status();
-      return true;
-    }
-    if (!*found) return false;
-    if (TypeOf(entry.trailer) == ValueType::kPut) {
-      value->assign(entry.value);
-    } else {
-      answer = absl::NotFoundError("no such key");
-    }
-    return true;
-  };
+  size_t left = keys.size();
   for (const TablePtr& table : version.level(0)) {
-    if (look_into(*table)) return answer;
+    if (left == 0) return;
+    left -= GetFromTable(read, *table, keys);
   }
   for (int level = 1; level < kLevels; ++level) {
     const TableList& tables = version.level(level);
-    if (tables.empty()) continue;
-    const size_t index = FindTableIn(tables, key);
-    if (index < tables.size() && look_into(*tables[index])) return answer;
+    for (size_t i = 0; i < keys.size() && left > 0;) {
+      const size_t index = FindTableIn(tables, UserKeyOf(keys[i].internal_key));
+      if (index == tables.size()) break;
+      const std::string_view largest = tables[index]->largest_user_key();
+      size_t end = i + 1;
+      while (end < keys.size() &&
+             CompareUserKeys(UserKeyOf(keys[end].internal_key), largest) <= 0) {
+        ++end;
+      }
+      left -= GetFromTable(read, *tables[index], keys.subspan(i, end - i));
+      i = end;
+    }
   }
-  return absl::NotFoundError("no such key");
+  for (PendingKey& key : keys) {
+    if (!key.done) key.Answer(NoSuchKey());
+  }
+}
+
+size_t StoreImpl::GetFromTable(const sstable::TableReadOptions& options, const TableFile& table,
+                               std::span<PendingKey> keys) const {
+  size_t answered = 0;
+  // Opened for the first key that needs it.
+  absl::StatusOr<std::shared_ptr<const sstable::TableReader>> reader = nullptr;
+  std::optional<sstable::TableLookup> lookup;
+  for (PendingKey& key : keys) {
+    const std::string_view user_key = UserKeyOf(key.internal_key);
+    if (key.done || CompareUserKeys(user_key, table.smallest_user_key()) < 0) continue;
+    if (CompareUserKeys(user_key, table.largest_user_key()) > 0) break;
+    if (reader.ok() && *reader == nullptr) reader = table_cache_->Find(table.meta);
+    if (!reader.ok()) {
+      answered += key.Answer(reader.status());
+      continue;
+    }
+    if (!(*reader)->MayContainHash(key.filter_hash)) continue;
+    if (!lookup.has_value()) lookup.emplace(reader->get(), options);
+    sstable::FoundEntry entry;
+    const absl::StatusOr<bool> found = lookup->Get(key.internal_key, &entry);
+    if (!found.ok()) {
+      answered += key.Answer(found.status());
+    } else if (*found) {
+      answered += key.Answer(TakeFound(TypeOf(entry.trailer), entry.value, key.value));
+    }
+  }
+  return answered;
 }
 
 std::unique_ptr<Iterator> StoreImpl::NewIterator(const ReadOptions& options) const {
-  if (closed_.load(std::memory_order_relaxed)) {
-    return NewErrorIterator(absl::FailedPreconditionError(StrCat(path_, ": the store is closed")));
-  }
-  std::shared_ptr<const ReadState> state = GetReadState();
+  if (closed_.load(std::memory_order_relaxed)) return NewErrorIterator(ClosedError());
+  std::shared_ptr<const ReadState> state = GetReadState(options);
   UserIteratorOptions user;
-  user.sequence = options.snapshot != nullptr ? options.snapshot->sequence()
-                                              : visible_sequence_.load(std::memory_order_acquire);
-  user.lower_bound = options.lower_bound;
+  user.sequence = ReadSequence(options);
+  user.lower_bound = std::max(options.lower_bound, options.prefix);
   user.upper_bound = options.upper_bound;
+  if (std::string end = PrefixEnd(options.prefix);
+      !end.empty() && (user.upper_bound.empty() || end < user.upper_bound)) {
+    user.upper_bound = std::move(end);
+  }
 
   std::vector<std::unique_ptr<Iterator>> children;
   if (!state->active->empty()) children.push_back(state->active->NewIterator());
   for (const auto& memtable : state->immutables) children.push_back(memtable->NewIterator());
   sstable::TableReadOptions read;
   read.fill_cache = options.fill_cache;
-  const KeyRange range{options.lower_bound, options.upper_bound, options.upper_bound.empty()};
+  const KeyRange range{user.lower_bound, user.upper_bound, user.upper_bound.empty()};
   const auto add = [&](TableList tables) {
     if (tables.empty()) return;
-    children.push_back(
-        std::make_unique<LevelIterator>(table_cache_.get(), std::move(tables), read));
+    children.push_back(std::make_unique<LevelIterator>(table_cache_.get(), std::move(tables), read,
+                                                       options.prefix));
   };
   // Which tables of L0 share a cursor does not matter: sequence numbers tell versions apart.
   for (const TableList& row : state->version->l0_rows()) add(OverlappingIn(row, range));

@@ -1,4 +1,4 @@
-// The commit queue: group commit, the memtable switch, stalls.
+// The commit queue: group commit, the memtable switch.
 //
 // Writers line up; the front one leads. It takes the batches that wait behind it, writes them to
 // the log with one append (and one sync, if any of them asked), adds them to the memtable and wakes
@@ -56,8 +56,10 @@ absl::Status StoreImpl::RunCommit(Commit* commit) {
   MutexLock lock(&mutex_);
   writers_.push_back(commit);
   while (!commit->done && writers_.front() != commit) commit->wake.Wait(&mutex_);
-  if (commit->done) return commit->status;
+  return commit->done ? commit->status : Lead(commit);
+}
 
+absl::Status StoreImpl::Lead(Commit* commit) {
   absl::Status status;
   if (commit->run_alone) {
     group_.assign(1, commit);
@@ -70,7 +72,7 @@ absl::Status StoreImpl::RunCommit(Commit* commit) {
     TINYOBS_DCHECK(writers_.front() == member);
     writers_.pop_front();
     if (member == commit) continue;
-    member->status = status;
+    if (!status.ok()) member->status = Detached(status);
     member->done = true;
     member->wake.Notify();
   }
@@ -84,9 +86,11 @@ absl::Status StoreImpl::LeadWrites(Commit* leader) {
   TakeGroup(leader);
   const uint64_t sequence = visible_sequence_.load(std::memory_order_relaxed) + 1;
   uint64_t next_sequence = sequence;
+  size_t put_bytes = 0;
   bool sync = false;
   for (const Commit* member : group_) {
     next_sequence += member->batch->count();
+    put_bytes += member->batch->data_bytes();
     sync |= member->sync;
   }
   if (next_sequence - 1 > kMaxSequence) {
@@ -102,7 +106,10 @@ absl::Status StoreImpl::LeadWrites(Commit* leader) {
     if (!status.ok()) SetBackgroundError(status);
   }
   counters_.bytes_written_by_wal += log_->size_bytes() - log_bytes_before;
-  if (status.ok()) visible_sequence_.store(next_sequence - 1, std::memory_order_release);
+  if (status.ok()) {
+    visible_sequence_.store(next_sequence - 1, std::memory_order_release);
+    NoteWritten(put_bytes);
+  }
   return status;
 }
 
@@ -149,47 +156,18 @@ absl::Status StoreImpl::CommitGroup(uint64_t sequence, bool sync, Memtable* memt
 
 absl::Status StoreImpl::Refusal() const {
   if (closing()) return absl::FailedPreconditionError(StrCat(path_, ": the store is closed"));
+  if (read_only_) {
+    return absl::FailedPreconditionError(StrCat(path_, ": the store was opened read-only"));
+  }
   if (background_error_.ok()) return absl::OkStatus();
-  const std::string message = StrCat(path_, ": writes are refused until Resume() because of: ",
-                                     FromAbsl(background_error_.message()));
-  return absl::IsResourceExhausted(background_error_) ? absl::ResourceExhaustedError(message)
-                                                      : absl::FailedPreconditionError(message);
-}
-
-bool StoreImpl::MustStall() const {
-  return immutables_.size() >= kImmutablesMax || L0Load(*version_) >= options_.l0_stall_trigger;
-}
-
-absl::Status StoreImpl::Stall() {
-  if (!MustStall()) return Refusal();
-  ++counters_.stalls;
-  const int64_t start_ns = clock_->MonotonicNs();
-  absl::Status status = Refusal();
-  while (status.ok() && MustStall()) {
-    if (options_.background_threads) {
-      state_changed_.Wait(&mutex_);
-    } else {
-      MutexUnlock unlock(&mutex_);
-      const absl::StatusOr<bool> more = BackgroundStep();
-      status = more.status();
-      if (!status.ok() || !*more) break;  // nothing is left that could help
-    }
-    if (status.ok()) status = Refusal();
+  if (absl::IsResourceExhausted(background_error_)) {
+    return absl::ResourceExhaustedError(StrCat(
+        path_, ": writes are refused for now because of: ", FromAbsl(background_error_.message()),
+        "; the store tries again by itself: free space or file handles"));
   }
-  counters_.stalled_ns += clock_->MonotonicNs() - start_ns;
-  return status;
-}
-
-absl::Status StoreImpl::MakeRoom() {
-  TINYOBS_RETURN_IF_ERROR(Refusal());
-  if (active_->empty() || active_->MemoryUsageBytes() < options_.memtable_bytes) {
-    return absl::OkStatus();
-  }
-  TINYOBS_RETURN_IF_ERROR(Stall());
-  MutexUnlock unlock(&mutex_);
-  absl::Status status = SwitchMemtable();
-  if (!status.ok()) SetBackgroundError(status);
-  return status;
+  return absl::FailedPreconditionError(StrCat(
+      path_,
+      ": writes are refused until Resume() because of: ", FromAbsl(background_error_.message())));
 }
 
 absl::Status StoreImpl::SwitchMemtable() {
@@ -204,6 +182,7 @@ absl::Status StoreImpl::SwitchMemtable() {
   active_ = std::make_shared<Memtable>();
   active_log_number_ = log_->identity().number;
   PublishReadState();
+  ReportMemtables();
   state_changed_.NotifyAll();
   return absl::OkStatus();
 }

@@ -1,6 +1,5 @@
 #include "lib/lsm/table_cache.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "lib/base/status_macros.h"
@@ -10,11 +9,13 @@
 namespace tinyobs::lsm {
 
 TableCache::TableCache(FileSystem* file_system, std::string folder,
-                       sstable::BlockCache* block_cache, int max_open_tables)
+                       sstable::BlockCache* block_cache, int max_open_tables,
+                       size_t memory_bytes_max)
     : file_system_(file_system),
       folder_(std::move(folder)),
       block_cache_(block_cache),
-      shard_tables_max_(std::max<size_t>(1, static_cast<size_t>(max_open_tables) / kShards)) {}
+      open_tables_max_(static_cast<size_t>(max_open_tables)),
+      memory_bytes_max_(memory_bytes_max) {}
 
 absl::StatusOr<std::shared_ptr<const sstable::TableReader>> TableCache::Find(
     const TableMeta& meta) {
@@ -26,20 +27,52 @@ absl::StatusOr<std::shared_ptr<const sstable::TableReader>> TableCache::Find(
       return found->second->reader;
     }
   }
-  TINYOBS_ASSIGN_OR_RETURN(std::shared_ptr<const sstable::TableReader> reader, Open(meta));
-  std::shared_ptr<const sstable::TableReader> closed;  // outside the lock
-  MutexLock lock(&shard.mutex);
-  if (const auto found = shard.by_number.find(meta.number); found != shard.by_number.end()) {
-    return found->second->reader;  // another reader was faster
+  open_tables_.fetch_add(1, std::memory_order_relaxed);
+  CloseExcess(meta.number);
+  absl::StatusOr<std::shared_ptr<const sstable::TableReader>> reader = Open(meta);
+  if (!reader.ok()) {
+    open_tables_.fetch_sub(1, std::memory_order_relaxed);
+    return reader;
   }
-  shard.by_use.push_front({meta.number, reader});
-  shard.by_number[meta.number] = shard.by_use.begin();
-  if (shard.by_use.size() > shard_tables_max_) {
-    closed = std::move(shard.by_use.back().reader);
-    shard.by_number.erase(shard.by_use.back().number);
-    shard.by_use.pop_back();
+  {
+    MutexLock lock(&shard.mutex);
+    const auto [found, inserted] = shard.by_number.try_emplace(meta.number);
+    if (inserted) {
+      memory_bytes_.fetch_add((*reader)->MemoryUsageBytes(), std::memory_order_relaxed);
+      shard.by_use.push_front({meta.number, *reader});
+      found->second = shard.by_use.begin();
+    } else {
+      open_tables_.fetch_sub(1, std::memory_order_relaxed);  // another thread was faster
+    }
   }
+  CloseExcess(meta.number);  // if others were being opened meanwhile
   return reader;
+}
+
+void TableCache::CloseExcess(uint64_t number) {
+  // From the shard of `number` on; the others when that has none left.
+  for (size_t i = 0; i < kShards && IsExcess();) {
+    Shard& shard = ShardOf(number + i);
+    std::shared_ptr<const sstable::TableReader> closed;
+    {
+      MutexLock lock(&shard.mutex);
+      if (shard.by_use.empty()) {
+        ++i;
+        continue;
+      }
+      closed = std::move(shard.by_use.back().reader);
+      shard.by_number.erase(shard.by_use.back().number);
+      shard.by_use.pop_back();
+    }
+    Close(std::move(closed));  // outside the lock
+  }
+}
+
+void TableCache::Close(std::shared_ptr<const sstable::TableReader> reader) {
+  const size_t bytes = reader->MemoryUsageBytes();
+  reader = nullptr;  // before it counts as closed
+  memory_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
+  open_tables_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 absl::StatusOr<std::shared_ptr<const sstable::TableReader>> TableCache::Open(
@@ -64,23 +97,17 @@ absl::StatusOr<std::shared_ptr<const sstable::TableReader>> TableCache::Open(
 }
 
 void TableCache::Evict(uint64_t number) {
-  std::shared_ptr<const sstable::TableReader> closed;  // outside the lock
+  std::shared_ptr<const sstable::TableReader> closed;
   Shard& shard = ShardOf(number);
-  MutexLock lock(&shard.mutex);
-  const auto found = shard.by_number.find(number);
-  if (found == shard.by_number.end()) return;
-  closed = std::move(found->second->reader);
-  shard.by_use.erase(found->second);
-  shard.by_number.erase(found);
-}
-
-size_t TableCache::open_tables() const {
-  size_t count = 0;
-  for (const Shard& shard : shards_) {
+  {
     MutexLock lock(&shard.mutex);
-    count += shard.by_use.size();
+    const auto found = shard.by_number.find(number);
+    if (found == shard.by_number.end()) return;
+    closed = std::move(found->second->reader);
+    shard.by_use.erase(found->second);
+    shard.by_number.erase(found);
   }
-  return count;
+  Close(std::move(closed));  // outside the lock
 }
 
 }  // namespace tinyobs::lsm

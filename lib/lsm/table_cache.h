@@ -1,7 +1,11 @@
-// TableCache: open tables, at most so many.
+// TableCache: open tables, at most so many and so large.
 //
-// An open table costs a file handle and its index and filter in memory. The least recently used one
-// is closed when there are too many; readers that still hold it keep it open until they let go.
+// An open table costs a file handle and its index and filter in memory, so both are limited: a
+// store may be larger than the memory that knows its way about. The least recently used one is
+// closed when there are too many; readers that still hold it keep it open until they let go, so
+// that, beyond the limits, there may be as many as running iterators and lookups hold. One table
+// may be open whatever its size.
+//
 // Split by table number into shards, each with its own lock, as every lookup comes through here; no
 // lock is held while a table is being opened.
 //
@@ -10,6 +14,7 @@
 #define TINYOBS_LIB_LSM_TABLE_CACHE_H_
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <list>
 #include <memory>
@@ -28,7 +33,7 @@ class TableCache {
  public:
   // `file_system` and `block_cache` (may be null) must outlive the cache and every reader from it.
   TableCache(FileSystem* file_system, std::string folder, sstable::BlockCache* block_cache,
-             int max_open_tables);
+             int max_open_tables, size_t memory_bytes_max = SIZE_MAX);
   TableCache(const TableCache&) = delete;
   TableCache& operator=(const TableCache&) = delete;
 
@@ -38,7 +43,10 @@ class TableCache {
   // Forgets a table whose file goes.
   void Evict(uint64_t number);
 
-  size_t open_tables() const;
+  // In the cache or being opened.
+  size_t open_tables() const { return open_tables_.load(std::memory_order_relaxed); }
+  // Of their indexes and filters.
+  size_t memory_bytes() const { return memory_bytes_.load(std::memory_order_relaxed); }
 
  private:
   struct Entry {
@@ -54,11 +62,23 @@ class TableCache {
 
   Shard& ShardOf(uint64_t number) { return shards_[number % kShards]; }
   absl::StatusOr<std::shared_ptr<const sstable::TableReader>> Open(const TableMeta& meta);
+  // Closes tables until no more than allowed are open, those that are being opened included, as far
+  // as there are others. `number`: of the table that needs the room.
+  void CloseExcess(uint64_t number);
+  bool IsExcess() const {
+    return open_tables() > open_tables_max_ ||
+           (memory_bytes() > memory_bytes_max_ && open_tables() > 1);
+  }
+  // `reader`, which left the cache, closes unless somebody else holds it, and no longer counts.
+  void Close(std::shared_ptr<const sstable::TableReader> reader);
 
   FileSystem* const file_system_;
   const std::string folder_;
   sstable::BlockCache* const block_cache_;
-  const size_t shard_tables_max_;
+  const size_t open_tables_max_;
+  const size_t memory_bytes_max_;
+  std::atomic<size_t> open_tables_{0};
+  std::atomic<size_t> memory_bytes_{0};
   std::array<Shard, kShards> shards_;
 };
 

@@ -119,7 +119,7 @@ class UserIterator final : public Iterator {
         return;
       }
       const uint64_t trailer = TrailerOf(entry);
-      const bool hidden = skip_saved && user_key == saved_key_;
+      const bool hidden = skip_saved && CompareUserKeys(user_key, saved_key_) == 0;
       if (!hidden && SequenceOf(trailer) <= options_.sequence) {
         if (TypeOf(trailer) == ValueType::kPut) {
           valid_ = true;

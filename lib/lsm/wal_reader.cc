@@ -34,9 +34,10 @@ absl::StatusOr<std::string_view> WalReader::Peek(size_t count) {
     if (window_.capacity() > 4 * std::max(wanted, kWindowBytes)) window_.shrink_to_fit();
     window_offset_ = next_offset_;
     TINYOBS_ASSIGN_OR_RETURN(const size_t got, file_->Read(next_offset_, wanted, window_.data()));
-    if (got != wanted) {
-      return absl::DataLossError(StrCat(name_, ": offset ", next_offset_, ": expected ", wanted,
-                                        " bytes, found ", got, ": the file shrank"));
+    if (got != wanted) {  // the writer has cut off zeros that it had allocated
+      window_.resize(got);
+      file_bytes_ = next_offset_ + got;
+      count = std::min(count, got);
     }
   }
   return std::string_view(window_).substr(next_offset_ - window_offset_, count);
@@ -51,12 +52,20 @@ absl::StatusOr<bool> WalReader::PeekFrame(uint64_t log_number, FrameType* type,
   }
   const uint32_t checksum = LoadFixed32(head.data());
   const uint32_t word = LoadFixed32(head.data() + 4);
+  if (word == 0) {  // never written: zeros that were allocated in advance
+    *reason = "expected a frame, found zeros";
+    return false;
+  }
   const uint64_t size = kFrameHeaderBytes + FrameLength(word);
   if (size > file_bytes_ - next_offset_) {
     *reason = StrCat("expected a frame of ", size, " bytes, found ", file_bytes_ - next_offset_);
     return false;
   }
   TINYOBS_ASSIGN_OR_RETURN(const std::string_view frame, Peek(size));
+  if (frame.size() < size) {
+    *reason = StrCat("expected a frame of ", size, " bytes, found ", frame.size());
+    return false;
+  }
   const uint32_t computed = FrameChecksum(frame.substr(4), log_number, next_offset_);
   if (computed != checksum) {
     *reason = StrCat("expected checksum ", checksum, ", found ", computed);
@@ -128,12 +137,15 @@ absl::StatusOr<bool> WalReader::Next(std::string_view* record) {
         durable_bytes_ = std::max(durable_bytes_, LoadFixed64(payload.data()));
         next_offset_ += kFrameHeaderBytes + payload.size();
         continue;
-      case FrameType::kSeal:
+      case FrameType::kSeal: {
         next_offset_ += kFrameHeaderBytes + payload.size();
         sealed_ = true;
         ended_ = true;
-        torn_bytes_ = file_bytes_ - next_offset_;
+        absl::StatusOr<Rest> rest = ReadRest();
+        if (!rest.ok()) return status_ = std::move(rest).status();
+        torn_bytes_ = rest->bytes;
         continue;
+      }
       case FrameType::kHeader:
         break;
     }
@@ -147,38 +159,53 @@ absl::StatusOr<bool> WalReader::Next(std::string_view* record) {
 }
 
 absl::Status WalReader::EndAtBadFrame(const std::string& reason) {
-  TINYOBS_ASSIGN_OR_RETURN(const uint64_t mark, LargestMarkBehind(next_offset_));
-  if (mark > next_offset_) {
+  TINYOBS_ASSIGN_OR_RETURN(const Rest rest, ReadRest());
+  bool is_good_now = false;
+  if (rest.largest_mark > next_offset_) {
+    // In a log that another process writes, the frame may have become whole, and the mark have come
+    // behind it, after the first look.
+    FrameType type;
+    std::string_view payload;
+    std::string unused;
+    window_.clear();
+    const uint64_t log_number = next_offset_ == 0 ? 0 : number_;
+    TINYOBS_ASSIGN_OR_RETURN(is_good_now, PeekFrame(log_number, &type, &payload, &unused));
+  }
+  if (rest.largest_mark > next_offset_ && !is_good_now) {
     return absl::DataLossError(StrCat(name_, ": offset ", next_offset_, ": ", reason,
-                                      "; a later mark says that the first ", mark,
+                                      "; a later mark says that the first ", rest.largest_mark,
                                       " bytes were durable"));
   }
   ended_ = true;
-  torn_bytes_ = file_bytes_ - next_offset_;
+  torn_bytes_ = is_good_now ? 0 : rest.bytes;
   return absl::OkStatus();
 }
 
-absl::StatusOr<uint64_t> WalReader::LargestMarkBehind(uint64_t from) {
+absl::StatusOr<WalReader::Rest> WalReader::ReadRest() const {
   constexpr size_t kMarkFrameBytes = kFrameHeaderBytes + kMarkPayloadBytes;
   constexpr uint32_t kWord = FrameWord(FrameType::kMark, kMarkPayloadBytes);
-  uint64_t largest = 0;
-  std::string window(kWindowBytes, '\0');
+  Rest rest;
+  std::string window;
   // Windows overlap by a mark less one byte, so each position is the start of one window's match.
-  for (uint64_t at = from; file_bytes_ - at >= kMarkFrameBytes;) {
-    const size_t wanted = static_cast<size_t>(std::min<uint64_t>(window.size(), file_bytes_ - at));
-    TINYOBS_ASSIGN_OR_RETURN(const size_t got, file_->Read(at, wanted, window.data()));
+  for (uint64_t at = next_offset_; at < file_bytes_;) {
+    window.resize(static_cast<size_t>(std::min<uint64_t>(kWindowBytes, file_bytes_ - at)));
+    TINYOBS_ASSIGN_OR_RETURN(const size_t got, file_->Read(at, window.size(), window.data()));
+    window.resize(got);
+    const size_t last = window.find_last_not_of('\0');
+    if (last != std::string::npos) rest.bytes = at + last + 1 - next_offset_;
     if (got < kMarkFrameBytes) break;
-    for (size_t i = 0; i + kMarkFrameBytes <= got; ++i) {
+    for (size_t i = 0; last != std::string::npos && i + kMarkFrameBytes <= got; ++i) {
       const char* const frame = window.data() + i;
       if (LoadFixed32(frame + 4) != kWord) continue;
       const std::string_view checked(frame + 4, kMarkFrameBytes - 4);
       if (FrameChecksum(checked, number_, at + i) != LoadFixed32(frame)) continue;
       const uint64_t durable = LoadFixed64(frame + kFrameHeaderBytes);
-      if (durable <= at + i) largest = std::max(largest, durable);
+      if (durable <= at + i) rest.largest_mark = std::max(rest.largest_mark, durable);
     }
+    if (at + got >= file_bytes_) break;
     at += got - (kMarkFrameBytes - 1);
   }
-  return largest;
+  return rest;
 }
 
 }  // namespace tinyobs::lsm

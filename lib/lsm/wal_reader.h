@@ -3,8 +3,9 @@
 // Memory: one window of 64 KiB, or the current record when that is larger; a length that does not
 // fit into the rest of the file is never allocated.
 //
-// A log may end in good order (sealed), just end (the writer died between records), or end in bytes
-// that are no frame: a torn tail, which is cut and counted. Before a bad frame is believed to be a
+// A log may end in good order (sealed), just end (the writer died between records; perhaps with
+// zeros behind that it had allocated in advance), or end in bytes that are no frame: a torn tail,
+// which is cut and counted. Before a bad frame is believed to be a
 // torn tail, the rest of the file is searched for a durable mark that says otherwise; see
 // wal_format.h.
 //
@@ -56,7 +57,7 @@ class WalReader {
 
   // The rest holds after Next returned false.
   bool sealed() const { return sealed_; }
-  // Bytes behind the last good frame. Not zero = torn tail.
+  // Bytes behind the last good frame, up to the last that is not zero. Not 0 = torn tail.
   uint64_t torn_bytes() const { return torn_bytes_; }
   // The largest offset that a mark calls durable; 0 = no mark.
   uint64_t durable_bytes() const { return durable_bytes_; }
@@ -74,13 +75,17 @@ class WalReader {
   absl::Status ReadHeader(uint32_t kind);
   // The bytes at next_offset_ are no frame: torn tail or DataLoss.
   absl::Status EndAtBadFrame(const std::string& reason);
-  // The largest durable offset that a mark behind `from` tells.
-  absl::StatusOr<uint64_t> LargestMarkBehind(uint64_t from);
+  struct Rest {
+    uint64_t largest_mark = 0;  // the largest durable offset that a mark in it tells
+    uint64_t bytes = 0;         // up to the last that is not zero
+  };
+  // Reads what is left behind next_offset_.
+  absl::StatusOr<Rest> ReadRest() const;
 
   const RandomAccessFile* const file_;
   const std::string name_;
   const uint64_t number_;
-  const uint64_t file_bytes_;
+  uint64_t file_bytes_;  // at open, or less if the file was cut while it was read
 
   WalIdentity identity_;
   absl::Status status_;

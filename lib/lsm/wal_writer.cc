@@ -1,5 +1,6 @@
 #include "lib/lsm/wal_writer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "lib/base/check.h"
@@ -11,6 +12,12 @@ namespace {
 
 // A buffer that a huge record made larger than this is given back after the write.
 constexpr size_t kBufferKeptBytes = 1 << 20;
+// So many writes make a log that will see many more.
+constexpr int kWritesBeforePreallocation = 16;
+// What is allocated at a time: as much again as the log holds, within these, so that the zeros that
+// a short log leaves unused are few.
+constexpr uint64_t kPreallocateBytesMin = 64 << 10;
+constexpr uint64_t kPreallocateBytesMax = 1 << 20;
 
 }  // namespace
 
@@ -26,7 +33,8 @@ WalWriter::WalWriter(FileSystem* file_system, std::string path, const WalIdentit
     : file_system_(file_system),
       path_(std::move(path)),
       identity_(identity),
-      file_(std::move(file)) {
+      file_(std::move(file)),
+      preallocates_(identity.kind != kWalKindManifest) {
   char header[kHeaderPayloadBytes];
   StoreFixed64(header, kWalMagic);
   StoreFixed32(header + 8, kWalFormatVersion);
@@ -69,12 +77,24 @@ void WalWriter::Add(std::string_view first, std::string_view second) {
 absl::Status WalWriter::Write() {
   TINYOBS_RETURN_IF_ERROR(status_);
   if (buffer_.empty()) return absl::OkStatus();
+  if (preallocates_ && ++writes_ > kWritesBeforePreallocation) Preallocate();
   status_ = file_->Append(buffer_);
   TINYOBS_RETURN_IF_ERROR(status_);
   written_bytes_ += buffer_.size();
   buffer_.clear();
   if (buffer_.capacity() > kBufferKeptBytes) std::string().swap(buffer_);
   return absl::OkStatus();
+}
+
+void WalWriter::Preallocate() {
+  const uint64_t end = written_bytes_ + buffer_.size();
+  if (end <= allocated_bytes_.load(std::memory_order_relaxed)) return;
+  const uint64_t step = std::clamp(written_bytes_, kPreallocateBytesMin, kPreallocateBytesMax);
+  if (file_->Preallocate(buffer_.size() + step).ok()) {
+    allocated_bytes_.store(end + step, std::memory_order_relaxed);
+  } else {
+    preallocates_ = false;  // it can do without
+  }
 }
 
 absl::Status WalWriter::Sync() {
@@ -95,7 +115,12 @@ absl::Status WalWriter::Seal() {
   AddMarkIfDue();
   AddFrame(FrameType::kSeal, {}, {});
   sealed_ = true;
-  return Write();
+  TINYOBS_RETURN_IF_ERROR(Write());
+  if (allocated_bytes_.load(std::memory_order_relaxed) > written_bytes_) {
+    file_->Preallocate(0).IgnoreError();  // zeros left behind only take space
+  }
+  allocated_bytes_.store(0, std::memory_order_relaxed);
+  return absl::OkStatus();
 }
 
 absl::Status WalWriter::Close() { return file_->Close(); }

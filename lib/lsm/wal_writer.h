@@ -9,10 +9,19 @@
 //   TINYOBS_RETURN_IF_ERROR(writer->Write());  // survives kill -9
 //   TINYOBS_RETURN_IF_ERROR(writer->Sync());   // survives power loss
 //
-// Thread-safety: one thread at a time; size_bytes() may be read by any.
+// Preallocation: zeros put behind the end in advance, in steps, serve two ends. A sync after an
+// append need not record the file's new size, a second trip to the disk's journal: measured on ext4
+// and an SSD, 150 bytes and fdatasync take 125 us appending, 88 us into allocated space (allocated
+// without a change of size: 130 us; recycling the file of an older log: 97 us, and stale frames to
+// keep apart). And an append without a sync becomes a copy instead of a system call, 0.15 us
+// instead of 0.60 (lib/vfs/mapped_tail.h). Logs with few writes, and manifests, do without. Seal
+// cuts off what is left; readers take zeros behind the last frame for the end.
+//
+// Thread-safety: one thread at a time; size_bytes() and file_bytes() may be read by any.
 #ifndef TINYOBS_LIB_LSM_WAL_WRITER_H_
 #define TINYOBS_LIB_LSM_WAL_WRITER_H_
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -55,6 +64,12 @@ class WalWriter {
   uint64_t records() const { return records_; }
   // Of the file once what was added is written.
   uint64_t size_bytes() const { return size_bytes_.load(std::memory_order_relaxed); }
+  // The same with the zeros behind: what it takes on the disk.
+  uint64_t file_bytes() const {
+    return std::max(size_bytes(), allocated_bytes_.load(std::memory_order_relaxed));
+  }
+  // Neither a failure so far nor a record: as good as a new one.
+  bool unused() const { return status_.ok() && records_ == 0 && !sealed_; }
   uint64_t durable_bytes() const { return durable_bytes_; }
   bool synced() const { return durable_bytes_ == written_bytes_ && buffer_.empty(); }
 
@@ -64,6 +79,8 @@ class WalWriter {
   void AddFrame(FrameType type, std::string_view first, std::string_view second);
   // Before the next frame, if a sync happened since the last mark.
   void AddMarkIfDue();
+  // Before buffer_ is appended.
+  void Preallocate();
 
   FileSystem* const file_system_;
   const std::string path_;
@@ -78,7 +95,10 @@ class WalWriter {
   uint64_t records_ = 0;
   bool directory_synced_ = false;
   bool sealed_ = false;
+  bool preallocates_;
+  int writes_ = 0;
   std::atomic<uint64_t> size_bytes_{0};
+  std::atomic<uint64_t> allocated_bytes_{0};  // of the file, zeros included; 0 = never
 };
 
 }  // namespace tinyobs::lsm

@@ -11,6 +11,7 @@ void WriteBatch::Put(std::string_view key, std::string_view value) {
   entries_.append(key);
   PutLengthPrefixed(&entries_, value);
   ++count_;
+  data_bytes_ += key.size() + value.size();
   longest_key_bytes_ = std::max(longest_key_bytes_, key.size());
   longest_value_bytes_ = std::max(longest_value_bytes_, value.size());
   has_empty_key_ |= key.empty();
@@ -20,6 +21,7 @@ void WriteBatch::Delete(std::string_view key) {
   PutVarint64(&entries_, key.size() << 2 | static_cast<uint64_t>(ValueType::kDelete));
   entries_.append(key);
   ++count_;
+  data_bytes_ += key.size();
   longest_key_bytes_ = std::max(longest_key_bytes_, key.size());
   has_empty_key_ |= key.empty();
 }
@@ -27,6 +29,7 @@ void WriteBatch::Delete(std::string_view key) {
 void WriteBatch::Clear() {
   entries_.clear();
   count_ = 0;
+  data_bytes_ = 0;
   longest_key_bytes_ = 0;
   longest_value_bytes_ = 0;
   has_empty_key_ = false;

@@ -27,6 +27,7 @@ class WriteBatch {
   uint32_t count() const { return count_; }
   bool empty() const { return count_ == 0; }
   size_t size_bytes() const { return entries_.size(); }
+  size_t data_bytes() const { return data_bytes_; }  // of keys and values
 
   // The encoded entries; see FORMAT.md.
   const std::string& entries() const { return entries_; }
@@ -47,6 +48,7 @@ class WriteBatch {
  private:
   std::string entries_;
   uint32_t count_ = 0;
+  size_t data_bytes_ = 0;
   // The largest key and value so far, so that Store::Write can refuse without decoding.
   size_t longest_key_bytes_ = 0;
   size_t longest_value_bytes_ = 0;

@@ -48,8 +48,10 @@ absl::Status DbImpl::CheckWritable() const {
   TINYOBS_RETURN_IF_ERROR(CheckOpen());
   MutexLock lock(&state_);
   if (error_.ok()) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      StrCat(path_, ": read-only until Resume(): ", FromAbsl(error_.message())));
+  const std::string_view until = absl::IsResourceExhausted(error_)
+                                     ? ": read-only until there is space or Resume(): "
+                                     : ": read-only until Resume(): ";
+  return absl::FailedPreconditionError(StrCat(path_, until, FromAbsl(error_.message())));
 }
 
 absl::Status DbImpl::Admission() const {
@@ -236,7 +238,7 @@ absl::StatusOr<std::vector<std::string>> DbImpl::LabelValues(std::string_view la
 MetricMetadata DbImpl::Metadata(std::string_view metric) const { return catalog_.Metadata(metric); }
 
 uint64_t DbImpl::DiskBytes() const {
-  return store_->Stats().disk_bytes + other_head_bytes_ + log_.segment_bytes() + kIdentityBytes;
+  return store_->Stats().disk_bytes + other_head_bytes_ + log_.disk_bytes() + kIdentityBytes;
 }
 
 DbStats DbImpl::Stats() const {
@@ -254,7 +256,7 @@ DbStats DbImpl::Stats() const {
   stats.head_log_bytes = other_head_bytes_ + log_.segment_bytes();
 
   const lsm::StoreStats store = store_->Stats();
-  stats.disk_bytes = store.disk_bytes + stats.head_log_bytes + kIdentityBytes;
+  stats.disk_bytes = store.disk_bytes + other_head_bytes_ + log_.disk_bytes() + kIdentityBytes;
   stats.memtable_bytes = store.memtable_bytes;
   stats.block_cache_bytes = store.block_cache_bytes;
   for (const lsm::LevelStats& level : store.levels) {
@@ -264,7 +266,7 @@ DbStats DbImpl::Stats() const {
   stats.compactions = store.compactions;
   stats.bytes_written_by_flush = store.bytes_written_by_flush;
   stats.bytes_written_by_compaction = store.bytes_written_by_compaction;
-  stats.stalls = store.stalls;
+  stats.stalls = store.AllHolds().stalls;
 
   stats.samples_appended = samples_appended_;
   stats.samples_rejected = samples_rejected_;

@@ -128,6 +128,8 @@ class DbImpl : public Db {
   void StopThreads();
   void UpkeepLoop();
   void SyncLoop();
+  // After a lack of space or file handles, which may be over: Resume, but not all the time.
+  void ResumeIfDue();
   void WakeUpkeep();
   bool Stopping();
 
@@ -155,6 +157,9 @@ class DbImpl : public Db {
   Mutex upkeep_;  // a turn: checkpoint, Flush, Resume and Close exclude each other
   // The head as it is could be rebuilt from the last checkpoint alone.
   bool checkpointed_ ABSL_GUARDED_BY(upkeep_) = false;
+  // A Resume that failed later on began the current segment; the next goes on with it, lest each
+  // attempt leave a file.
+  bool began_to_resume_ ABSL_GUARDED_BY(upkeep_) = false;
 
   Mutex wake_mutex_;
   CondVar wake_upkeep_;
@@ -166,6 +171,8 @@ class DbImpl : public Db {
 
   std::atomic<int64_t> last_sync_ms_{0};  // monotonic, as the others
   std::atomic<int64_t> last_freeze_ms_{0};
+  int64_t resume_at_ms_ = 0;     // of whoever does upkeep
+  int64_t resume_delay_ms_ = 0;  // after the next attempt
   std::atomic<uint64_t> other_head_bytes_{0};  // of the head folder without the current segment
   std::atomic<uint64_t> samples_appended_{0};
   std::atomic<uint64_t> samples_rejected_{0};

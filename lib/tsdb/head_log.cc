@@ -113,6 +113,7 @@ absl::Status HeadLog::Begin(uint64_t number, bool abandon_old) {
   dirty_.store(false, std::memory_order_relaxed);
   number_.store(number, std::memory_order_relaxed);
   segment_bytes_.store(writer_->size_bytes(), std::memory_order_relaxed);
+  disk_bytes_.store(writer_->file_bytes(), std::memory_order_relaxed);
   records_.store(0, std::memory_order_relaxed);
   return absl::OkStatus();
 }
@@ -126,6 +127,7 @@ absl::Status HeadLog::Write() {
   dirty_.store(true, std::memory_order_relaxed);
   const absl::Status status = writer_->Write();
   segment_bytes_.store(writer_->size_bytes(), std::memory_order_relaxed);
+  disk_bytes_.store(writer_->file_bytes(), std::memory_order_relaxed);
   return status;
 }
 

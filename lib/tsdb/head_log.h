@@ -71,6 +71,8 @@ class HeadLog {
   // Of the current segment. Any thread.
   uint64_t number() const { return number_.load(std::memory_order_relaxed); }
   uint64_t segment_bytes() const { return segment_bytes_.load(std::memory_order_relaxed); }
+  // Of the current segment, with the space allocated in advance.
+  uint64_t disk_bytes() const { return disk_bytes_.load(std::memory_order_relaxed); }
   uint64_t records() const { return records_.load(std::memory_order_relaxed); }
 
  private:
@@ -80,6 +82,7 @@ class HeadLog {
   std::atomic<bool> dirty_{false};
   std::atomic<uint64_t> number_{0};
   std::atomic<uint64_t> segment_bytes_{0};
+  std::atomic<uint64_t> disk_bytes_{0};
   std::atomic<uint64_t> records_{0};
 };
 

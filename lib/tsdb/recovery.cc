@@ -140,6 +140,7 @@ absl::Status DbImpl::OpenStore() {
   options.sync_policy = lsm::SyncPolicy::kNone;
   options.memtable_bytes = std::max<size_t>(options_.memory_budget_bytes / 4, 64 << 10);
   options.block_cache_bytes = options_.memory_budget_bytes / 4;
+  options.table_memory_bytes = options_.memory_budget_bytes / 8;
   options.partition_of = PartitionPrefix;
   TINYOBS_ASSIGN_OR_RETURN(store_, lsm::Store::Open(StorePath(path_), options));
   chunks_.emplace(store_.get(), partitioning_);

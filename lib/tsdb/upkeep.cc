@@ -22,6 +22,9 @@ constexpr int64_t kUpkeepPeriodMs = 1'000;
 constexpr uint64_t kSealBacklogSamples = 1 << 18;
 // Sealing steps between looks at other work.
 constexpr int kStepsPerRound = 16;
+// Between attempts to resume after a lack of space: the first pause, doubled up to the last.
+constexpr int64_t kResumeDelayMinMs = 1'000;
+constexpr int64_t kResumeDelayMaxMs = 16'000;
 }  // namespace
 
 void DbImpl::Log(std::string_view line) const {
@@ -131,13 +134,17 @@ absl::Status DbImpl::Resume() {
   // commit goes into it before the checkpoint has replaced the old ones.
   uint64_t number = 0;
   checkpointed_ = false;  // the new segment is empty, but the abandoned one is not covered yet
-  TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([this, &number]() -> absl::Status {
-    number = log_.number() + 1;
-    TINYOBS_RETURN_IF_ERROR(log_.Begin(number, /*abandon_old=*/true));
-    head_.SetEpoch(static_cast<uint32_t>(number));
-    return absl::OkStatus();
-  }));
+  TINYOBS_RETURN_IF_ERROR(
+      queue_.RunAlone([this, &number]() ABSL_NO_THREAD_SAFETY_ANALYSIS -> absl::Status {
+        number = log_.number() + (began_to_resume_ ? 0 : 1);
+        if (began_to_resume_) return absl::OkStatus();
+        TINYOBS_RETURN_IF_ERROR(log_.Begin(number, /*abandon_old=*/true));
+        head_.SetEpoch(static_cast<uint32_t>(number));
+        began_to_resume_ = true;
+        return absl::OkStatus();
+      }));
   TINYOBS_RETURN_IF_ERROR(Checkpoint(number));
+  began_to_resume_ = false;
   MeasureHeadFolder();
   {
     MutexLock lock(&state_);
@@ -172,6 +179,20 @@ absl::Status DbImpl::Close() {
 
 DbImpl::~DbImpl() { StopThreads(); }
 
+void DbImpl::ResumeIfDue() {
+  {
+    MutexLock lock(&state_);
+    if (!absl::IsResourceExhausted(error_)) return;
+  }
+  const int64_t now_ms = MonotonicMs();
+  if (now_ms < resume_at_ms_) return;
+  const bool calm = now_ms - resume_at_ms_ >= kResumeDelayMaxMs;  // it went well for a while
+  resume_delay_ms_ = calm ? kResumeDelayMinMs
+                          : std::clamp(2 * resume_delay_ms_, kResumeDelayMinMs, kResumeDelayMaxMs);
+  resume_at_ms_ = now_ms + resume_delay_ms_;
+  Resume().IgnoreError();  // logged when it goes well, and tried again
+}
+
 absl::StatusOr<bool> DbImpl::UpkeepRound() {
   if (const int64_t now_ms = MonotonicMs(); now_ms - last_freeze_ms_ >= kFreezePeriodMs) {
     last_freeze_ms_ = now_ms;
@@ -192,6 +213,7 @@ absl::StatusOr<bool> DbImpl::UpkeepRound() {
 
 absl::StatusOr<bool> DbImpl::RunBackgroundWork() {
   if (options_.background_threads) return false;
+  ResumeIfDue();
   TINYOBS_RETURN_IF_ERROR(CheckWritable());
   if (options_.sync_policy == SyncPolicy::kInterval &&
       MonotonicMs() - last_sync_ms_ >= options_.sync_interval_ms) {
@@ -243,7 +265,9 @@ void DbImpl::UpkeepLoop() {
       work_waits_ = false;
     }
     more = false;
-    // After an error only Resume() helps; it is visible in Stats(), and trying again would hide it.
+    // An error is visible in Stats(); if it is no lack of space, trying again would hide it, and
+    // only Resume() helps.
+    ResumeIfDue();
     if (!CheckWritable().ok()) continue;
     const auto round = UpkeepRound();
     more = round.ok() && *round;

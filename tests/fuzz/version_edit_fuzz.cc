@@ -1,6 +1,6 @@
-// Version edits and write batch records from hostile bytes: the payloads of manifest and log. An
-// edit that is accepted encodes to bytes that decode to the same edit; edits that follow each other
-// are applied, and a version either keeps its invariants or DataLoss says which one broke.
+// Version edits, the payloads of the manifest, from hostile bytes. An edit that is accepted encodes
+// to bytes that decode to the same edit; edits that follow each other are applied, and a version
+// either keeps its invariants or DataLoss says which one broke.
 #include <cstdint>
 #include <memory>
 #include <string_view>
@@ -9,7 +9,6 @@
 #include "lib/base/coding.h"
 #include "lib/lsm/version.h"
 #include "lib/lsm/version_edit.h"
-#include "lib/lsm/write_batch.h"
 
 namespace tinyobs::lsm {
 namespace {
@@ -23,23 +22,6 @@ void CheckVersion(const Version& version) {
     }
   }
   TINYOBS_CHECK(static_cast<size_t>(version.l0_depth()) <= version.level(0).size());
-}
-
-void TryBatch(std::string_view bytes) {
-  BatchRecord record;
-  if (!DecodeBatchRecord(bytes, &record).ok()) return;
-  TINYOBS_CHECK(record.entries.size() <= bytes.size() && record.count > 0);
-  struct Counter final : WriteBatch::Handler {
-    void Put(std::string_view key, std::string_view value) override { batch.Put(key, value); }
-    void Delete(std::string_view key) override { batch.Delete(key); }
-    WriteBatch batch;
-  } counter;
-  if (!WriteBatch::Decode(record.entries, record.count, &counter).ok()) return;
-  TINYOBS_CHECK(counter.batch.CheckLimits().ok());
-  TINYOBS_CHECK(counter.batch.count() == record.count);
-  Counter again;
-  TINYOBS_CHECK(WriteBatch::Decode(counter.batch.entries(), record.count, &again).ok());
-  TINYOBS_CHECK(again.batch.entries() == counter.batch.entries());
 }
 
 void TryEdits(std::string_view bytes) {
@@ -68,12 +50,6 @@ void TryEdits(std::string_view bytes) {
 }  // namespace tinyobs::lsm
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  const std::string_view bytes(reinterpret_cast<const char*>(data), size);
-  if (bytes.empty()) return 0;
-  if (bytes[0] % 2 == 0) {
-    tinyobs::lsm::TryBatch(bytes.substr(1));
-  } else {
-    tinyobs::lsm::TryEdits(bytes.substr(1));
-  }
+  tinyobs::lsm::TryEdits({reinterpret_cast<const char*>(data), size});
   return 0;
 }

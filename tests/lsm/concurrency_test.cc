@@ -33,6 +33,8 @@ StoreOptions SmallOptions(FileSystem* fs) {
   options.max_open_tables = 2;
   options.sync_interval_ms = 1;
   options.l0_compaction_trigger = 2;
+  options.l0_slowdown_trigger = 3;
+  options.l0_slowdown_trigger = 3;
   options.l0_stall_trigger = 4;
   return options;
 }

@@ -81,6 +81,42 @@ TEST_F(DbFaultTest, AFullDiskRefusesWritesAndHealsWhenThereIsRoom) {
   EXPECT_EQ(Everything(*db_), model_);
 }
 
+TEST_F(DbFaultTest, AFullDiskHealsWithoutResumeAndAttemptsLeaveNoFiles) {
+  Open();
+  PutSome(0, 10);
+  disk_.SetCapacityBytes(disk_.UsedBytes() + 3000);
+  absl::Status status;
+  for (int i = 10; i < 1000 && status.ok(); ++i) {
+    status = Put(Cpu(i % 3), kStartMs + i * 1000, i);
+  }
+  EXPECT_CODE(status, absl::StatusCode::kResourceExhausted);
+  // A segment fits, a checkpoint does not.
+  disk_.SetCapacityBytes(testing::MemoryFileSystem::kUnlimited);
+  disk_.AddFault({.operation = Operation::kAppend,
+                  .path_contains = ".checkpoint",
+                  .count = testing::MemoryFileSystem::kUnlimited,
+                  .error = absl::ResourceExhaustedError("no space left")});
+  const size_t files = disk_.Files().size();
+  for (int i = 0; i < 20; ++i) {
+    clock_.AdvanceMs(20'000);
+    EXPECT_CODE(db_->RunBackgroundWork(), absl::StatusCode::kFailedPrecondition);
+  }
+  EXPECT_LE(disk_.Files().size(), files + 3);
+  ExpectReadOnly();
+  disk_.ClearFaults();
+  const uint64_t creations = disk_.Count(Operation::kCreate);
+  EXPECT_FALSE(db_->RunBackgroundWork().ok());  // not yet time
+  EXPECT_EQ(disk_.Count(Operation::kCreate), creations);
+  clock_.AdvanceMs(20'000);
+  ASSERT_OK(db_->RunBackgroundWork());
+  PutSome(1000, 1010);
+  EXPECT_EQ(Everything(*db_), model_);
+  Kill();
+  disk_.Crash({.keep_bytes = Keep::kNothing, .keep_names = Keep::kNothing});
+  Open();
+  EXPECT_EQ(Everything(*db_), model_);
+}
+
 TEST_F(DbFaultTest, DyingInTheFailedStateLosesNothingAcknowledged) {
   Open();
   PutSome(0, 10);
