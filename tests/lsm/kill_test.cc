@@ -358,10 +358,11 @@ TEST(Kill, WhatWasAcknowledgedSurvivesEveryKill) {
   ASSERT_EQ(::waitpid(child.pid, &status, 0), child.pid);
   ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
   std::printf(
-      "seed %d: %d kills, %d of them during start and recovery; %d writes acknowledged, none "
-      "lost; %d unacknowledged ones under way were kept\n",
+      "seed %d: %d kills, %d of them during start and recovery; %d writes acknowledged, "
+      "%s lost; %d unacknowledged ones under way were kept\n",
       static_cast<int>(kSeed), static_cast<int>(kills), static_cast<int>(early_kills),
-      static_cast<int>(reports.total_acknowledged()), static_cast<int>(reports.kept_in_flight()));
+      static_cast<int>(reports.total_acknowledged()), HasFailure() ? "some" : "none",
+      static_cast<int>(reports.kept_in_flight()));
   EXPECT_GT(reports.total_acknowledged(), 10 * kills);
   EXPECT_GT(reports.found(), kWriters);
 }
