@@ -10,20 +10,19 @@ namespace {
 constexpr int kLastLevel = kLevels - 1;
 // For L0Load.
 constexpr int kL0CountPerDepth = 4;
-// A level below which there is none in use may have this many times level1_bytes before L0 gets
-// another level above it. Up to there, merging L0 into it at once writes no more than merging
+// The base level may have this many times level1_bytes before L0 gets another level above it. Up to
+// there, merging L0 into it at once writes no more than merging
 // twice: 1 million random puts and as many overwrites made compaction write 485 to 495 MB with 1 to
 // 3, 534 MB with 4, 709 MB with 6.
 constexpr double kBaseLevelMax = 3;
 // A level that is in use stays so until the one below it has shrunk to this, so that a store whose
 // size goes up and down does not rewrite a level each time.
 constexpr double kBaseLevelMin = 1.5;
-// Inputs may grow to this many tables' worth: by tables that drag in nothing
-// more of the next level, and by parts of L0 that have nothing to do with each
-// other.
+// Inputs may grow to this many tables' worth: by tables that drag in nothing more of the next
+// level, and by parts of L0 that have nothing to do with each other.
 constexpr uint64_t kGrowToTables = 16;
-// Tables or groups of L0 that one edit moves or merges: bounds the edit, while
-// a new version, which costs as much as there are tables, serves many.
+// Tables or groups of L0 that one edit moves or merges: bounds the edit, while a new version, which
+// costs as much as there are tables, serves many.
 constexpr size_t kPartsPerEdit = 256;
 
 uint64_t BytesOf(const TableList& tables) {
@@ -57,10 +56,9 @@ bool Overlap(const KeyRange& a, const KeyRange& b) {
          (b.to_end || CompareUserKeys(a.first, b.last) <= 0);
 }
 
-// L0 in groups of tables that overlap, be it by way of others: whoever takes a
-// table must take its group, or an older version of a key would stay above a
-// newer one. Each group in the level's order, the groups by their oldest table,
-// the oldest first.
+// L0 in groups of tables that overlap, be it by way of others: whoever takes a table must take its
+// group, or an older version of a key would stay above a newer one. Each group in the level's
+// order, the groups by their oldest table, the oldest first.
 std::vector<TableList> L0Groups(const Version& version) {
   const TableList& tables = version.level(0);
   std::vector<size_t> by_start(tables.size());
@@ -124,8 +122,8 @@ int NextLevel(const Version& version, const PickerOptions& options, const Claims
   return base;
 }
 
-// `inputs` and what goes with them. `range` is what they cover, or more: then
-// what the output level holds of it goes too.
+// `inputs` and what goes with them. `range` is what they cover, or more: then what the output level
+// holds of it goes too.
 CompactionChoice Complete(const Version& version, const PickerOptions& options, int level,
                           int output_level, TableList inputs, KeyRange range) {
   CompactionChoice choice;
@@ -136,8 +134,7 @@ CompactionChoice Complete(const Version& version, const PickerOptions& options, 
   if (!choice.next_inputs.empty()) range = Union(range, RangeOf(choice.next_inputs));
   if (output_level < kLastLevel) choice.grandparents = version.Overlapping(output_level + 1, range);
   choice.ranges = {range};
-  // A table whose tombstones have nothing left to hide is rewritten without
-  // them instead.
+  // A table whose tombstones have nothing left to hide is rewritten without them instead.
   choice.trivial_move =
       choice.inputs.size() == 1 && choice.next_inputs.empty() &&
       BytesOf(choice.grandparents) <= GrandparentOverlapLimit(options) &&
@@ -145,8 +142,7 @@ CompactionChoice Complete(const Version& version, const PickerOptions& options, 
   return choice;
 }
 
-// Takes in more tables of the same level where that costs no more of the next
-// level.
+// Takes in more tables of the same level where that costs no more of the next level.
 CompactionChoice Grow(const Version& version, const PickerOptions& options, const Claims& claims,
                       CompactionChoice choice) {
   if (choice.next_inputs.empty()) return choice;
@@ -162,8 +158,7 @@ CompactionChoice Grow(const Version& version, const PickerOptions& options, cons
   return grown;
 }
 
-// One choice of many of the same levels: their tables, each once, and what they
-// cover.
+// One choice of many of the same levels: their tables, each once, and what they cover.
 CompactionChoice Join(std::vector<CompactionChoice> parts) {
   std::sort(parts.begin(), parts.end(), [](const CompactionChoice& a, const CompactionChoice& b) {
     return CompareUserKeys(a.ranges[0].first, b.ranges[0].first) < 0;
@@ -191,9 +186,8 @@ CompactionChoice Join(std::vector<CompactionChoice> parts) {
   return all;
 }
 
-// The deepest group of overlapping tables, of equal ones that with the oldest
-// table; and with it as many others as deep, if they go the same way (all move,
-// or all are rewritten).
+// The deepest group of overlapping tables, of equal ones that with the oldest table; and with it as
+// many others as deep, if they go the same way (all move, or all are rewritten).
 std::optional<CompactionChoice> PickL0(const Version& version, const PickerOptions& options,
                                        const Claims& claims) {
   std::vector<std::pair<size_t, TableList>> groups;  // by depth
@@ -226,8 +220,7 @@ std::optional<CompactionChoice> PickL0(const Version& version, const PickerOptio
   return Join(std::move(parts));
 }
 
-// Of each table of `level`, how many bytes of the next one it overlaps;
-// UINT64_MAX = claimed.
+// Of each table of `level`, how many bytes of the next one it overlaps; UINT64_MAX = claimed.
 std::vector<uint64_t> OverlapBytes(const Version& version, int level, const Claims& claims) {
   const TableList& tables = version.level(level);
   const TableList& next = version.level(level + 1);
@@ -319,9 +312,8 @@ double L0Load(const Version& version) {
                   static_cast<double>(version.level(0).size()) / kL0CountPerDepth);
 }
 
-// Sizes are counted as if the largest level were the last one, so that levels
-// filled by an older version of this picker, from the first on, empty
-// downwards.
+// Sizes are counted as if the largest level were the last one, so that levels filled by an older
+// version of this picker, from the first on, empty downwards.
 LevelTargets TargetsOf(const Version& version, const PickerOptions& options) {
   const double level1_bytes = static_cast<double>(options.level1_bytes);
   std::array<double, kLevels> sizes = {};
@@ -374,8 +366,7 @@ std::optional<CompactionChoice> PickCompaction(const Version& version, const Pic
     std::optional<CompactionChoice> choice =
         level == 0 ? PickL0(version, options, claims) : PickLevel(version, options, level, claims);
     if (choice.has_value()) return choice;
-    // L0 waits for tables of the base level: taking more of them would make it
-    // wait for ever.
+    // L0 waits for tables of the base level: taking more of them would make it wait for ever.
     if (level == 0) reserved = NextLevel(version, options, claims, 0);
   }
   return std::nullopt;

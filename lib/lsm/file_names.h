@@ -1,7 +1,8 @@
 // The names of a store's files. One number sequence for logs, tables and manifests, so that a name
 // is never used twice and a newer file always has a higher number.
 //
-//   LOCK  CURRENT  MANIFEST-000001  000002.log  000003.sst  and NAME.tmp while a file is replaced
+//   LOCK  CURRENT  MANIFEST-000001  000002.log  000003.sst
+//   CURRENT.tmp while CURRENT is replaced; lost/ for what a repair put aside
 //
 // Thread-safety: pure functions.
 #ifndef TINYOBS_LIB_LSM_FILE_NAMES_H_

@@ -1,8 +1,10 @@
 #include "lib/lsm/memtable.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "lib/base/coding.h"
+#include "lib/sstable/filter.h"
 
 namespace tinyobs::lsm {
 namespace {
@@ -29,6 +31,14 @@ int Memtable::EntryOrder::Compare(const char* entry, const Target& target) {
   return trailer < target.trailer ? -1 : (trailer > target.trailer ? 1 : 0);
 }
 
+Memtable::Memtable(size_t filter_bytes)
+    : filter_words_(std::min<uint64_t>(filter_bytes / 8, UINT32_MAX)),
+      filter_(filter_words_ > 0 ? std::make_unique<std::atomic<uint64_t>[]>(filter_words_)
+                                : nullptr),
+      list_(&arena_) {}
+
+uint64_t Memtable::HashOf(std::string_view key) { return sstable::FilterHash(key); }
+
 void Memtable::Add(uint64_t sequence, ValueType type, std::string_view key,
                    std::string_view value) {
   const uint64_t trailer = PackTrailer(sequence, type);
@@ -40,11 +50,22 @@ void Memtable::Add(uint64_t sequence, ValueType type, std::string_view key,
   std::memcpy(to, key.data(), key.size());
   StoreFixed64(to + key.size(), __builtin_bswap64(trailer));
   if (!value.empty()) std::memcpy(to + key.size() + kTrailerBytes, value.data(), value.size());
+  if (filter_words_ > 0) {
+    const uint64_t hash = HashOf(key);
+    std::atomic<uint64_t>& word = FilterWordOf(hash);
+    word.store(word.load(std::memory_order_relaxed) | FilterBitsOf(hash),
+               std::memory_order_relaxed);
+  }
   list_.Insert(node, {key, trailer});
   entries_.store(entries() + 1, std::memory_order_relaxed);
 }
 
-bool Memtable::Get(std::string_view key, uint64_t sequence, Found* found) const {
+bool Memtable::Get(std::string_view key, uint64_t hash, uint64_t sequence, Found* found) const {
+  if (filter_words_ > 0) {
+    // What a reader's sequence shows was added before the sequence was published.
+    const uint64_t bits = FilterBitsOf(hash);
+    if ((FilterWordOf(hash).load(std::memory_order_relaxed) & bits) != bits) return false;
+  }
   const auto* const node = list_.FindAtOrAfter({key, SeekTrailer(sequence)});
   if (node == nullptr || UserKeyOfEntry(node->entry()) != key) return false;
   found->type = TypeOf(TrailerOf(InternalKeyOfEntry(node->entry())));

@@ -10,8 +10,16 @@
 // tables is one record in the manifest. FORMAT.md has the bytes and the argument for each crash
 // point.
 //
+//   StoreOptions options;
+//   TINYOBS_ASSIGN_OR_RETURN(const std::unique_ptr<Store> store, Store::Open("folder", options));
+//   TINYOBS_RETURN_IF_ERROR(store->Put("key", "value"));
+//   std::string value;
+//   const absl::Status found = store->Get("key", &value);  // NotFound: no such key
+//   ...
+//   TINYOBS_RETURN_IF_ERROR(store->Close());
+//
 // Thread-safety: Store is thread-safe. Iterators are one thread's. Readers never wait for writers.
-// Lock order: see store.cc; one mutex per store, never held across I/O.
+// Lock order: at the top of store_impl.h, with who may do what. No lock is held across I/O.
 #ifndef TINYOBS_LIB_LSM_STORE_H_
 #define TINYOBS_LIB_LSM_STORE_H_
 
@@ -49,7 +57,7 @@ enum class SyncPolicy {
   kNone,      // OK = survives kill -9
 };
 
-// What a compaction does with an entry; see StoreOptions::compaction_filter.
+// What a compaction does with an entry. See StoreOptions::compaction_filter.
 enum class FilterDecision { kKeep, kRemove };
 
 // Joins values of adjacent keys while a compaction rewrites them; see
@@ -72,7 +80,7 @@ struct StoreOptions {
   FileSystem* file_system = nullptr;  // not owned; nullptr = FileSystem::Posix()
   Clock* clock = nullptr;             // not owned; nullptr = Clock::System()
   // Gets one line at a time, from any thread that is in the store, without a lock held. May call
-  // Stats() and read, but must not write, flush, compact, resume or close.
+  // Stats() and read, but must not write, flush, compact, checkpoint, verify, resume or close.
   std::function<void(std::string_view)> logger;
 
   bool create_if_missing = true;
@@ -96,7 +104,7 @@ struct StoreOptions {
   // the closer to the third; at which they wait. In this order, the second may be equal to either.
   // Tables that lie side by side (of different partitions) count a quarter.
   int l0_compaction_trigger = 4;
-  int l0_slowdown_trigger = 12;
+  int l0_slowdown_trigger = 8;
   int l0_stall_trigger = 20;
   // Size target of the base level, the one that L0 goes into. The targets of the others follow from
   // the bytes in the last: each is level_ratio times the one above it. As long as the last level
@@ -113,7 +121,8 @@ struct StoreOptions {
   int compaction_threads = 1;
 
   // Bounds the bytes per second that compactions write; flushes count but never wait, as writers
-  // wait for them. May be shared by stores; null = no limit.
+  // wait for them. May be shared by stores; null = no limit. Without background threads nothing
+  // waits for it.
   std::shared_ptr<RateLimiter> rate_limiter;
   // Bounds the memory of the memtables of all stores that share it: the store with the largest
   // memtable flushes first. null = each store has its own memtable_bytes only.
@@ -293,10 +302,13 @@ class Store {
   virtual absl::Status Close() = 0;
 
   // Applies the batch atomically: after a crash all of it is there or nothing. Takes longer, or
-  // waits, while background work cannot keep up (StoreStats::holds). FailedPrecondition: closed or
-  // in background-error state. ResourceExhausted: disk full or no file handles, until the store has
+  // waits, while background work cannot keep up (StoreStats::holds). InvalidArgument: a limit of
+  // WriteBatch, or a sync of a write without a log. FailedPrecondition: closed, read-only or in
+  // background-error state. ResourceExhausted: disk full or no file handles, until the store has
   // found by itself that there are some again; or the memtable budget is used up by stores that
-  // cannot flush. Unavailable: I/O.
+  // cannot flush. Unavailable: I/O. A batch that was refused is not there. One whose append or sync
+  // failed is not there either, but as it may have reached the log, an open after a crash or a
+  // Close before Resume may bring it back.
   virtual absl::Status Write(const WriteOptions& options, const WriteBatch& batch) = 0;
   absl::Status Put(std::string_view key, std::string_view value, const WriteOptions& options = {});
   absl::Status Delete(std::string_view key, const WriteOptions& options = {});
@@ -326,13 +338,17 @@ class Store {
   // Everything acknowledged before the call survives power loss (syncs the log; skip_wal writes are
   // not covered).
   virtual absl::Status Sync() = 0;
-  // Merges all tables that overlap [first, last] down to the lowest level that holds data. Empty
-  // `last` = to the end. With a compaction filter or merger all is rewritten, also what need not
-  // change its level. DataLoss: a damaged table; the others may be done.
+  // Merges all tables that overlap [first, last], both ends included, down to the deepest level
+  // that holds any of the range. Empty `last` = to the end. Flushes first. With a compaction filter
+  // or merger all is rewritten, also what need not change its level. DataLoss: a damaged table; the
+  // others may be done.
   virtual absl::Status CompactRange(std::string_view first, std::string_view last) = 0;
   // Deletes the tables that lie wholly in [first, last): one manifest edit and unlinks, nothing is
-  // rewritten. Keys of the range in the memtables or in tables that reach beyond it stay. Returns
-  // the number of tables dropped.
+  // rewritten. Keys of the range in the memtables or in tables that reach beyond it stay, and an
+  // older version in such a table shows again where the newer one, or the tombstone, was dropped:
+  // use it on ranges that no table reaches out of (whole partitions, flushed) or for data that is
+  // not needed any more. Snapshots lose what is dropped; iterators keep it. Empty `last` = to the
+  // end. Returns the number of tables dropped.
   virtual absl::StatusOr<uint64_t> DropRange(std::string_view first, std::string_view last) = 0;
 
   // Makes a copy of the store, as of now, in `folder`, which must not exist: tables are

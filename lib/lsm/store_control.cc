@@ -1,5 +1,4 @@
-// What a caller asks of a store besides reading and writing: close, resume, compaction and deletion
-// of ranges, statistics.
+// What a caller asks of a store as a whole: close, resume, statistics.
 #include <algorithm>
 #include <utility>
 
@@ -127,7 +126,7 @@ absl::Status StoreImpl::FlushEverythingToResume() {
     if (!active_->empty()) {
       immutables_.push_back({active_, active_log_number_});
       ++switched_memtables_;
-      active_ = std::make_shared<Memtable>();
+      active_ = NewMemtable();
     }
     active_log_number_ = log_number;
     PublishReadState();

@@ -117,7 +117,9 @@ class StoreImpl final : public Store {
     std::vector<std::shared_ptr<Memtable>> immutables;  // newest first
     std::shared_ptr<const Version> version;
 
-    bool GetFromMemtables(std::string_view key, uint64_t sequence, Memtable::Found* found) const;
+    // `hash`: Memtable::HashOf(key).
+    bool GetFromMemtables(std::string_view key, uint64_t hash, uint64_t sequence,
+                          Memtable::Found* found) const;
   };
   struct ImmutableMemtable {
     std::shared_ptr<Memtable> memtable;
@@ -163,7 +165,8 @@ class StoreImpl final : public Store {
   absl::Status OpenFolder(bool repairing);
   absl::Status ReadOrStartManifest(const std::vector<std::string>& names, Repairs* repairs,
                                    ManifestState* state);
-  // All tables of the manifest are there, and sound if that is asked for; `repairs` drops others.
+  // In store_repair.cc. All tables of the manifest are there, and sound if that is asked for;
+  // `repairs` drops others.
   absl::Status CheckTables(const std::vector<std::string>& names, Repairs* repairs,
                            ManifestState* state);
   absl::Status ReplayLogs(const std::vector<std::string>& names, Replay* replay);
@@ -239,7 +242,7 @@ class StoreImpl final : public Store {
   size_t GetFromTable(const sstable::TableReadOptions& options, const TableFile& table,
                       std::span<PendingKey> keys) const;
 
-  // --- store_background.cc
+  // --- store_background.cc; what is about compactions and jobs: store_compaction.cc
   void FlushThread() ABSL_LOCKS_EXCLUDED(mutex_);
   void CompactionThread() ABSL_LOCKS_EXCLUDED(mutex_);
   void SyncThread() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -281,6 +284,9 @@ class StoreImpl final : public Store {
   absl::Status WriteManifest(const VersionEdit& edit, const Version& version);
   void DeleteObsoleteFiles() ABSL_LOCKS_EXCLUDED(mutex_);
   void DeleteFileOrLog(const std::string& path);
+  std::shared_ptr<Memtable> NewMemtable() const {
+    return std::make_shared<Memtable>(Memtable::FilterBytesFor(options_.memtable_bytes));
+  }
   uint64_t NewFileNumber() { return next_file_number_.fetch_add(1, std::memory_order_relaxed); }
   // The first error stays until Resume; Cancelled (closing) is none.
   void SetBackgroundError(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -295,8 +301,9 @@ class StoreImpl final : public Store {
   absl::Status FlushAtClose() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status ResumeAlone() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status FlushEverythingToResume() ABSL_LOCKS_EXCLUDED(mutex_);
-  // Runs `work` on what `pick` chooses, when nothing that runs is in its way; false: it chose
-  // nothing. `range` covers the choice, more or less: no compaction starts there meanwhile.
+  // In store_compaction.cc. Runs `work` on what `pick` chooses, when nothing that runs is in its
+  // way; false: it chose nothing. `range` covers the choice, more or less: no compaction starts
+  // there meanwhile.
   absl::StatusOr<bool> RunInRange(const KeyRange& range, const Pick& pick,
                                   const std::function<absl::Status(const Job&)>& work)
       ABSL_LOCKS_EXCLUDED(mutex_);

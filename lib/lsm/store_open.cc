@@ -130,7 +130,7 @@ absl::Status StoreImpl::Recover(Repairs* repairs) {
   {
     MutexLock lock(&mutex_);
     version_ = version;
-    active_ = std::make_shared<Memtable>();
+    active_ = NewMemtable();
     active_log_number_ = log_number;
     log_number_ = log_number;
     logs_[log_number] = log_;

@@ -90,11 +90,11 @@ void StoreImpl::PublishReadState() {
   }
 }
 
-bool StoreImpl::ReadState::GetFromMemtables(std::string_view key, uint64_t sequence,
+bool StoreImpl::ReadState::GetFromMemtables(std::string_view key, uint64_t hash, uint64_t sequence,
                                             Memtable::Found* found) const {
-  if (active->Get(key, sequence, found)) return true;
+  if (active->Get(key, hash, sequence, found)) return true;
   for (const auto& memtable : immutables) {
-    if (memtable->Get(key, sequence, found)) return true;
+    if (memtable->Get(key, hash, sequence, found)) return true;
   }
   return false;
 }
@@ -112,7 +112,7 @@ struct StoreImpl::PendingKey {
   std::string_view internal_key;
   std::string* value;
   absl::Status* status;
-  uint64_t filter_hash = sstable::FilterHash(UserKeyOf(internal_key));
+  uint64_t hash;  // Memtable::HashOf, the same as tables' filters use
   bool done = false;
 
   size_t Answer(absl::Status answer) {
@@ -128,11 +128,13 @@ absl::Status StoreImpl::Get(const ReadOptions& options, std::string_view key,
   const std::shared_ptr<const ReadState> state = GetReadState(options);
   const uint64_t sequence = ReadSequence(options);
   Memtable::Found found;
-  if (state->GetFromMemtables(key, sequence, &found))
+  const uint64_t hash = Memtable::HashOf(key);
+  if (state->GetFromMemtables(key, hash, sequence, &found)) {
     return TakeFound(found.type, found.value, value);
+  }
   const std::string internal_key = MakeInternalKey(key, SeekTrailer(sequence));
   absl::Status status;
-  PendingKey pending{internal_key, value, &status};
+  PendingKey pending{internal_key, value, &status, hash};
   GetFromTables(options, *state->version, {&pending, 1});
   return status;
 }
@@ -164,13 +166,15 @@ std::vector<absl::Status> StoreImpl::MultiGet(const ReadOptions& options,
     std::string* const value = &(*values)[index];
     value->clear();
     Memtable::Found found;
-    if (state->GetFromMemtables(key, sequence, &found)) {
+    const uint64_t hash = Memtable::HashOf(key);
+    if (state->GetFromMemtables(key, hash, sequence, &found)) {
       statuses[index] = TakeFound(found.type, found.value, value);
       continue;
     }
     const size_t begin = internal_keys.size();
     AppendInternalKey(key, SeekTrailer(sequence), &internal_keys);
-    pending.push_back({std::string_view(internal_keys).substr(begin), value, &statuses[index]});
+    pending.push_back(
+        {std::string_view(internal_keys).substr(begin), value, &statuses[index], hash});
   }
   GetFromTables(options, *state->version, pending);
   return statuses;
@@ -220,7 +224,7 @@ size_t StoreImpl::GetFromTable(const sstable::TableReadOptions& options, const T
       answered += key.Answer(reader.status());
       continue;
     }
-    if (!(*reader)->MayContainHash(key.filter_hash)) continue;
+    if (!(*reader)->MayContainHash(key.hash)) continue;
     if (!lookup.has_value()) lookup.emplace(reader->get(), options);
     sstable::FoundEntry entry;
     const absl::StatusOr<bool> found = lookup->Get(key.internal_key, &entry);

@@ -179,7 +179,7 @@ absl::Status StoreImpl::SwitchMemtable() {
   MutexLock lock(&mutex_);
   immutables_.push_back({active_, active_log_number_});
   ++switched_memtables_;
-  active_ = std::make_shared<Memtable>();
+  active_ = NewMemtable();
   active_log_number_ = log_->identity().number;
   PublishReadState();
   ReportMemtables();

@@ -1,13 +1,15 @@
 // TableCache: open tables, at most so many and so large.
 //
 // An open table costs a file handle and its index and filter in memory, so both are limited: a
-// store may be larger than the memory that knows its way about. The least recently used one is
-// closed when there are too many; readers that still hold it keep it open until they let go, so
-// that, beyond the limits, there may be as many as running iterators and lookups hold. One table
-// may be open whatever its size.
+// store may be larger than the memory that knows its way about. When there are too many, one is
+// closed; readers that still hold it keep it open until they let go, so that, beyond the limits,
+// there may be as many as running iterators and lookups hold. One table may be open whatever its
+// size.
 //
 // Split by table number into shards, each with its own lock, as every lookup comes through here; no
-// lock is held while a table is being opened.
+// lock is held while a table is being opened. The limits are common to all shards, the order of use
+// is each shard's own: what is closed is the least recently used table of the shard that takes the
+// new one, or of the next shard that has any.
 //
 // Thread-safety: thread-safe.
 #ifndef TINYOBS_LIB_LSM_TABLE_CACHE_H_

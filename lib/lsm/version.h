@@ -5,10 +5,13 @@
 // TableFile's destructor tells the TableRegistry, and the store unlinks from there, so that no
 // reader ever does I/O by letting go.
 //
-// Invariants (checked whenever a Version is made):
+// Levels are called upper and deeper: L0 is the uppermost, kLevels - 1 the deepest.
+//
+// Invariants (1 and 2 hold by construction or are checked whenever a Version is made; 3 takes
+// reading the tables, and is checked by Store::Verify):
 //  1. L0 is ordered newest first (largest sequence); its tables may overlap.
 //  2. Levels >= 1 are ordered by key, and no user key is in two tables of one level.
-//  3. For every user key, versions in a lower level are newer than those in a higher one.
+//  3. For every user key, versions in an upper level are newer than those in a deeper one.
 //
 // Thread-safety: Version is immutable; TableRegistry is thread-safe.
 #ifndef TINYOBS_LIB_LSM_VERSION_H_
@@ -108,8 +111,9 @@ class Version {
 
   const TableList& level(int level) const { return levels_[static_cast<size_t>(level)]; }
   uint64_t LevelBytes(int level) const { return bytes_[static_cast<size_t>(level)]; }
-  // The largest number of L0 tables over one key: what a read pays and what a stall counts. Tables
-  // of different partitions never lie over each other.
+  // The largest number of L0 tables over one key: what a read pays. Tables of different partitions
+  // never lie over each other. What delays and stalls of writes count is L0Load, which is made of
+  // this (compaction_picker.h).
   int l0_depth() const { return static_cast<int>(l0_rows_.size()); }
   // All of L0 as SideBySide sorts it: a cursor needs one open table a row.
   const std::vector<TableList>& l0_rows() const { return l0_rows_; }

@@ -5,9 +5,8 @@
 //
 // A log may end in good order (sealed), just end (the writer died between records; perhaps with
 // zeros behind that it had allocated in advance), or end in bytes that are no frame: a torn tail,
-// which is cut and counted. Before a bad frame is believed to be a
-// torn tail, the rest of the file is searched for a durable mark that says otherwise; see
-// wal_format.h.
+// which is cut and counted. Before a bad frame is believed to be a torn tail, the rest of the file
+// is searched for a durable mark that says otherwise; see wal_format.h.
 //
 //   TINYOBS_ASSIGN_OR_RETURN(auto reader, WalReader::Open(file.get(), path, kind, number));
 //   std::string_view record;

@@ -5,7 +5,7 @@
 // lower mark on each write is made to take a minimum of time, the longer the nearer the stop is,
 // and the pile settles where writes come in as fast as the work goes on.
 //
-// The law: at nearness 0 writes may go at 128 MiB/s, and each eighth of the way halves that, down
+// The law: at nearness 0 writes may go at 128 MiB/s, and each seventh of the way halves that, down
 // to 1 MiB/s at the stop. Not a speed measured from the background work: the pile itself is the
 // measurement (it grows exactly by what comes in too fast), so a speed that falls steadily with its
 // height has one point of rest for every disk that is faster than 1 MiB/s and slower than 128, and

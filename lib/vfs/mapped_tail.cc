@@ -19,6 +19,7 @@ namespace {
 #define XFS_SUPER_MAGIC 0x58465342
 #endif
 
+// For which populated pages are trusted, and the pause that ends a burst.
 constexpr int64_t kPopulatedForNs = 10'000'000;
 
 // Larger appends gain nothing: the copy is what they cost.
@@ -60,16 +61,26 @@ size_t MappedTail::Write(int fd, uint64_t offset, uint64_t allocated_end, std::s
     checked_ = true;
     if (broken_) return 0;
   }
+  const int64_t now_ns = CoarseNowNs();
+  if (now_ns - last_append_ns_ >= kPopulatedForNs) Expire();
+  last_append_ns_ = now_ns;
+  if (appends_until_burst_ > 0) {
+    --appends_until_burst_;
+    return 0;
+  }
   const bool is_mapped = window_ != nullptr && offset >= begin_ && offset < end_;
   if (!is_mapped && !Map(fd, offset, allocated_end)) return 0;
-  if (CoarseNowNs() - kPopulatedForNs >= populated_ns_ && !Populate(offset)) return 0;
-  const size_t count = std::min<size_t>(bytes.size(), end_ - offset);
+  const bool is_populated = offset < populated_end_ && now_ns - populated_ns_ < kPopulatedForNs;
+  if (!is_populated && !Populate(offset, now_ns)) return 0;
+  const size_t count = std::min<size_t>(bytes.size(), populated_end_ - offset);
   std::memcpy(window_ + (offset - begin_), bytes.data(), count);
   return count;
 }
 
 bool MappedTail::Map(int fd, uint64_t offset, uint64_t allocated_end) {
-  Unmap();
+  if (window_ != nullptr) ::munmap(window_, end_ - begin_);
+  window_ = nullptr;
+  populated_end_ = 0;
   const uint64_t begin = offset / PageBytes() * PageBytes();
   const uint64_t end = std::min(begin + kWindowBytes, allocated_end);
   void* const window = ::mmap(nullptr, end - begin, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
@@ -84,14 +95,16 @@ bool MappedTail::Map(int fd, uint64_t offset, uint64_t allocated_end) {
   return true;
 }
 
-bool MappedTail::Populate(uint64_t offset) {
-  const uint64_t skipped = (offset - begin_) / PageBytes() * PageBytes();
-  if (::madvise(window_ + skipped, end_ - begin_ - skipped, MADV_POPULATE_WRITE) != 0) {
+bool MappedTail::Populate(uint64_t offset, int64_t now_ns) {
+  const uint64_t from = (offset - begin_) / PageBytes() * PageBytes();
+  const uint64_t bytes = std::min<uint64_t>(kPopulateBytes, end_ - begin_ - from);
+  if (::madvise(window_ + from, bytes, MADV_POPULATE_WRITE) != 0) {
     Unmap();
     broken_ = true;
     return false;
   }
-  populated_ns_ = CoarseNowNs();
+  populated_end_ = begin_ + from + bytes;
+  populated_ns_ = now_ns;
   return true;
 }
 

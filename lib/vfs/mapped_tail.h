@@ -12,8 +12,12 @@
 // ever first touched by the copy: MADV_POPULATE_WRITE makes the pages writable first, and answers
 // with an error where a touch would raise the signal; the file then goes back to pwrite, which
 // reports it. Pages become unwritable again only through writeback, so they are populated anew
-// after each sync and every 10 ms. Left is a writeback of that very page and a shutdown of the file
+// every 10 ms and after each sync. Left is a writeback of that very page and a shutdown of the file
 // system between two appends less than 10 ms apart.
+//
+// Only in bursts: populating makes pages dirty, zeros and all, and a sync would write them. So the
+// first appends after a sync, or after a pause, are written; a log that is synced record by record
+// never maps.
 //
 // Only on file systems where this holds: see IsKnownSafe. Kernels before 5.14 have no
 // MADV_POPULATE_WRITE: no mapping there.
@@ -32,6 +36,8 @@ class MappedTail {
  public:
   // Maps so much at a time.
   static constexpr size_t kWindowBytes = 256 << 10;
+  // Makes so much of it writable at a time.
+  static constexpr size_t kPopulateBytes = 128 << 10;
 
   MappedTail() = default;
   MappedTail(const MappedTail&) = delete;
@@ -42,22 +48,28 @@ class MappedTail {
   // how many; 0 = not possible here or now, or not worth it: write instead. The file is allocated
   // up to `allocated_end`.
   size_t Write(int fd, uint64_t offset, uint64_t allocated_end, std::string_view bytes);
-  // Writeback may have taken the pages' permission: before the next Write they are asked for anew.
-  void Expire() { populated_ns_ = kExpired; }
+  // A sync is about to write the pages back, after which they may not be touched as they are.
+  void Expire() {
+    populated_end_ = 0;
+    appends_until_burst_ = kAppendsBeforeBurst;
+  }
   // Before the file is cut.
   void Unmap();
 
  private:
-  static constexpr int64_t kExpired = INT64_MIN;
+  static constexpr int kAppendsBeforeBurst = 8;
 
   bool Map(int fd, uint64_t offset, uint64_t allocated_end);
-  // Makes the pages from `offset` on writable, or says that it cannot be done.
-  bool Populate(uint64_t offset);
+  // Makes some pages from `offset` on writable, or says that it cannot be done.
+  bool Populate(uint64_t offset, int64_t now_ns);
 
   char* window_ = nullptr;  // at file offset begin_
   uint64_t begin_ = 0;
   uint64_t end_ = 0;
-  int64_t populated_ns_ = kExpired;
+  uint64_t populated_end_ = 0;
+  int64_t populated_ns_ = 0;
+  int64_t last_append_ns_ = 0;
+  int appends_until_burst_ = kAppendsBeforeBurst;
   bool checked_ = false;  // the file system is known
   bool broken_ = false;   // never again for this file
 };

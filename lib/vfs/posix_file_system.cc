@@ -2,9 +2,9 @@
 //
 // Plain pread and pwrite, not mmap: an I/O error of a mapped file is a SIGBUS that ends the
 // embedder's process, and page faults would block threads that believe they compute. The exception,
-// and why it is none, is in mapped_tail.h: small appends to preallocated space. Not O_DIRECT:
-// the page cache is the second level of our block cache and shrinks by itself when the embedder
-// needs memory.
+// and why it is none, is in mapped_tail.h: small appends to preallocated space. Not O_DIRECT: the
+// page cache is the second level of our block cache and shrinks by itself when the embedder needs
+// memory.
 //
 // Calls interrupted by a signal are repeated, short reads and writes are completed. After a failed
 // fdatasync the kernel may have dropped the dirty pages and marked them clean, so a second one

@@ -203,15 +203,19 @@ void WriteOn(Store* store, const std::string& folder, int pipe, uint64_t writer,
   }
 }
 
-// Each copy is a store of its own and holds a moment of the past; then it may go.
+// Each copy is a store of its own and holds a moment of the past; then it may go. Under another name
+// first: who dies while it removes one leaves half of it.
 void CheckCopies(const std::string& folder, const std::array<uint64_t, kWriters>& numbers) {
   const std::filesystem::path path(folder);
   std::vector<std::filesystem::path> copies;
   for (const auto& entry : std::filesystem::directory_iterator(path.parent_path())) {
-    if (entry.path().string().starts_with(folder + ".copy")) copies.push_back(entry.path());
+    const std::string name = entry.path().string();
+    if (name.starts_with(folder + ".copy") || name.starts_with(folder + ".gone")) {
+      copies.push_back(entry.path());
+    }
   }
   for (const auto& copy : copies) {
-    if (copy.extension() != ".partial") {
+    if (copy.string().starts_with(folder + ".copy") && copy.extension() != ".partial") {
       StoreOptions options = SmallOptions(0);
       options.background_threads = false;
       options.create_if_missing = false;
@@ -223,7 +227,10 @@ void CheckCopies(const std::string& folder, const std::array<uint64_t, kWriters>
       }
       CheckFiles(**store, copy.string());
     }
-    std::filesystem::remove_all(copy);
+    const std::string gone = folder + ".gone";
+    std::filesystem::remove_all(gone);  // of an earlier round
+    if (copy != gone) std::filesystem::rename(copy, gone);
+    std::filesystem::remove_all(gone);
   }
 }
 

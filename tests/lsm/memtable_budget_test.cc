@@ -107,7 +107,7 @@ class BudgetTest : public ::testing::Test {
   BudgetTest() {
     options_.file_system = &fs_;
     options_.sync_policy = SyncPolicy::kNone;
-    options_.memtable_bytes = 64 * kMiB;  // never the reason to flush
+    options_.memtable_bytes = 8 * kMiB;  // never the reason to flush
     options_.memtable_budget = budget_;
   }
   std::unique_ptr<Store> Open(int i, bool threads) {
