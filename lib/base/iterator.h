@@ -2,8 +2,7 @@
 //
 // Invariants of every implementation:
 //  1. !Valid() whenever status() is not OK: a loop that only asks Valid() never walks past an
-//  error, and a loop that
-//     ends must ask status() before it believes it saw everything.
+//     error, and a loop that ends must ask status() before it believes it saw everything.
 //  2. key() and value() are valid until the next call that moves the iterator.
 //  3. A new iterator is not Valid() until one of the Seek methods was called.
 //

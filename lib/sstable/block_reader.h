@@ -13,7 +13,7 @@
 //  1. Block: the restart points are strictly ascending, the first is 0, all are inside the entries.
 //  2. BlockIterator: Valid() implies status().ok().
 //  3. Memory beyond the block is bounded by one key, and for Prev by the keys of one restart
-//  interval.
+//     interval.
 //  4. Each Next moves at least one byte forward, so that no block can make a loop endless.
 //
 // Thread-safety: Block is immutable and shared freely; BlockIterator is one thread's.

@@ -31,7 +31,7 @@ class ReadaheadBuffer;
 
 // What a lookup found.
 struct FoundEntry {
-  // key_order.h TrailerOf() the entry's key; 0 in tables without trailers.
+  // Of the entry's key, as TrailerOf in key_order.h; 0 in tables without trailers.
   uint64_t trailer = 0;
   std::string_view value;
   // From TableReader::Get: `value` is valid as long as this is held.
