@@ -286,7 +286,7 @@ class BottomCheck {
 };
 
 absl::Status WriteOutputs(const CompactionJobOptions& options, Iterator* input,
-                          OutputWriter* output, uint64_t* entries_in) {
+                          OutputWriter* output) {
   const VisibilityStripes stripes(options.snapshots);
   Joiner joiner(options, output);
   BottomCheck bottom(options.version.get(), options.output_level);
@@ -295,7 +295,6 @@ absl::Status WriteOutputs(const CompactionJobOptions& options, Iterator* input,
   std::string tombstone;    // scratch
   size_t newer_stripe = 0;  // of the last entry, which is the next newer version of `user_key`
   for (input->SeekToFirst(); input->Valid(); input->Next()) {
-    ++*entries_in;
     if (options.stop != nullptr && options.stop->load(std::memory_order_relaxed)) {
       return absl::CancelledError("the store is closing");
     }
@@ -340,15 +339,13 @@ size_t VisibilityStripes::StripeOf(uint64_t sequence) const {
 absl::StatusOr<CompactionResult> RunCompactionJob(const CompactionJobOptions& options,
                                                   Iterator* input) {
   OutputWriter output(options);
-  uint64_t entries_in = 0;
-  absl::Status status = WriteOutputs(options, input, &output, &entries_in);
+  absl::Status status = WriteOutputs(options, input, &output);
   if (status.ok()) status = output.Finish();
   if (!status.ok()) {
     output.Abandon();
     return status;
   }
   CompactionResult result = output.TakeResult();
-  result.entries_in = entries_in;
   return result;
 }
 

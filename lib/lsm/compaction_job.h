@@ -77,7 +77,6 @@ struct CompactionResult {
   // In key order; every file and their folder are synced.
   std::vector<TableMeta> tables;
   uint64_t bytes_written = 0;
-  uint64_t entries_in = 0;
 };
 
 // Writes what `input` (over internal keys, not yet positioned) holds. On an error the files written
@@ -93,8 +92,6 @@ class VisibilityStripes {
   explicit VisibilityStripes(std::vector<uint64_t> snapshots) : snapshots_(std::move(snapshots)) {}
   // The number of snapshots older than `sequence`.
   size_t StripeOf(uint64_t sequence) const;
-  // Every reader sees `sequence`.
-  bool IsSeenByAll(uint64_t sequence) const { return StripeOf(sequence) == 0; }
 
  private:
   const std::vector<uint64_t> snapshots_;

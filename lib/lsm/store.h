@@ -104,7 +104,7 @@ struct StoreOptions {
   // the closer to the third; at which they wait. In this order, the second may be equal to either.
   // Tables that lie side by side (of different partitions) count a quarter.
   int l0_compaction_trigger = 4;
-  int l0_slowdown_trigger = 8;
+  int l0_slowdown_trigger = 6;
   int l0_stall_trigger = 20;
   // Size target of the base level, the one that L0 goes into. The targets of the others follow from
   // the bytes in the last: each is level_ratio times the one above it. As long as the last level
@@ -115,7 +115,7 @@ struct StoreOptions {
   int max_open_tables = 512;
   // Of the indexes and filters of open tables; the same holds. A store whose tables need more reads
   // them again and again.
-  size_t table_memory_bytes = 16 << 20;
+  size_t table_memory_bytes = 32 << 20;
   // Compactions that may run at once, never on the same tables or ranges. Flushes have a thread of
   // their own.
   int compaction_threads = 1;
@@ -239,7 +239,7 @@ struct StoreStats {
   // long as the reason is a full disk or a lack of file handles.
   absl::Status background_error;
 
-  uint64_t sorted_runs = 0;  // that a lookup may have to ask
+  uint64_t sorted_runs = 0;  // that a lookup may have to ask, memtables included
   // Bytes written to disk (log, flush, compaction) per byte put, since open; 0 = nothing was put.
   double WriteAmplification() const;
 };
@@ -344,11 +344,10 @@ class Store {
   // others may be done.
   virtual absl::Status CompactRange(std::string_view first, std::string_view last) = 0;
   // Deletes the tables that lie wholly in [first, last): one manifest edit and unlinks, nothing is
-  // rewritten. Keys of the range in the memtables or in tables that reach beyond it stay, and an
-  // older version in such a table shows again where the newer one, or the tombstone, was dropped:
-  // use it on ranges that no table reaches out of (whole partitions, flushed) or for data that is
-  // not needed any more. Snapshots lose what is dropped; iterators keep it. Empty `last` = to the
-  // end. Returns the number of tables dropped.
+  // rewritten. Keys of the range in the memtables or in tables that reach beyond it stay, and so do
+  // tables that lie over an older one that stays: nothing old or deleted comes back. Ranges that no
+  // table reaches out of (whole partitions, flushed) go entirely. Snapshots lose what is dropped;
+  // iterators keep it. Empty `last` = to the end. Returns the number of tables dropped.
   virtual absl::StatusOr<uint64_t> DropRange(std::string_view first, std::string_view last) = 0;
 
   // Makes a copy of the store, as of now, in `folder`, which must not exist: tables are

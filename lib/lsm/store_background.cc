@@ -51,6 +51,7 @@ void StoreImpl::SyncThread() {
 absl::StatusOr<bool> StoreImpl::BackgroundStep() {
   DeleteObsoleteFiles();
   MutexLock lock(&mutex_);
+  if (closing()) return ClosedError();
   if (!immutables_.empty() && !flush_running_) {
     flush_running_ = true;
     MutexUnlock unlock(&mutex_);
@@ -105,14 +106,24 @@ CompactionJobOptions StoreImpl::NewJobOptions() {
 
 absl::Status StoreImpl::FlushOldest() {
   std::shared_ptr<Memtable> memtable;
+  std::shared_ptr<const CompactionResult> result;  // of a try whose edit failed
   {
     MutexLock lock(&mutex_);
     if (immutables_.empty()) return absl::OkStatus();
     memtable = immutables_.front().memtable;
+    result = immutables_.front().tables;
   }
-  const std::unique_ptr<Iterator> entries = memtable->NewIterator();
-  absl::StatusOr<CompactionResult> result = RunCompactionJob(NewJobOptions(), entries.get());
-  absl::Status status = result.status();
+  absl::Status status;
+  if (result == nullptr) {
+    const std::unique_ptr<Iterator> entries = memtable->NewIterator();
+    absl::StatusOr<CompactionResult> written = RunCompactionJob(NewJobOptions(), entries.get());
+    status = written.status();
+    if (status.ok()) {
+      result = std::make_shared<const CompactionResult>(*std::move(written));
+      MutexLock lock(&mutex_);
+      immutables_.front().tables = result;  // only who holds the slot takes the front away
+    }
+  }
   if (status.ok()) {
     VersionEdit edit;
     for (const TableMeta& meta : result->tables) edit.added.push_back({0, meta});

@@ -18,13 +18,19 @@
 namespace tinyobs::lsm {
 namespace {
 
-// Deletes a copy that was not finished. FailedPrecondition: it holds files that no store writes.
+// Deletes a copy that was not finished. FailedPrecondition: it holds files that no copy has, a lock
+// or a log among them: a store of somebody.
 absl::Status RemoveCopy(FileSystem* file_system, const std::string& folder) {
   const absl::StatusOr<std::vector<std::string>> names = file_system->ListDirectory(folder);
   if (absl::IsNotFound(names.status())) return absl::OkStatus();
   TINYOBS_RETURN_IF_ERROR(names.status());
   for (const std::string& name : *names) {
-    if (ParseFileName(name).type == FileType::kUnknown) continue;  // DeleteDirectory will refuse
+    const FileType type = ParseFileName(name).type;
+    if (type != FileType::kUnknown && type != FileType::kLock && type != FileType::kLog) continue;
+    return absl::FailedPreconditionError(
+        StrCat(folder, ": holds ", name, ", so it is no unfinished checkpoint; move it away"));
+  }
+  for (const std::string& name : *names) {
     TINYOBS_RETURN_IF_ERROR(file_system->DeleteFile(StrCat(folder, "/", name)));
   }
   return file_system->DeleteDirectory(folder);

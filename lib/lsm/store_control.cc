@@ -124,7 +124,7 @@ absl::Status StoreImpl::FlushEverythingToResume() {
   {
     MutexLock lock(&mutex_);
     if (!active_->empty()) {
-      immutables_.push_back({active_, active_log_number_});
+      immutables_.push_back({active_, active_log_number_, nullptr});
       ++switched_memtables_;
       active_ = NewMemtable();
     }
@@ -199,6 +199,9 @@ StoreStats StoreImpl::Stats() const {
     stats.block_cache_hits = cache.hits;
     stats.block_cache_misses = cache.misses;
   }
+  stats.sorted_runs = 1 + immutables_.size() + version_->l0_rows().size();
+  for (int level = 1; level < kLevels; ++level)
+    stats.sorted_runs += version_->level(level).size() > 0;
   stats.open_tables = table_cache_->open_tables();
   stats.table_memory_bytes = table_cache_->memory_bytes();
   stats.damaged_tables = damaged_tables_.size();

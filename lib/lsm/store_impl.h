@@ -124,6 +124,8 @@ class StoreImpl final : public Store {
   struct ImmutableMemtable {
     std::shared_ptr<Memtable> memtable;
     uint64_t log_number = 0;  // the oldest log that holds entries of it
+    // Its tables, once they are written: if the edit fails, the next try adds these.
+    std::shared_ptr<const CompactionResult> tables;
   };
   // One entry of the commit queue.
   struct Commit {
@@ -209,6 +211,9 @@ class StoreImpl final : public Store {
   // Leader: waits, not for long, before the next write.
   void Delay() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Why the active memtable must not become immutable yet.
+  // Waits for a change, and keeps the promise of kInterval meanwhile: the sync thread queues behind
+  // the leader.
+  void WaitAsLeader(int64_t wait_ms) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   WriteHold StallReason() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Leader: waits until a switch of memtables is allowed.
   absl::Status Stall() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -228,6 +233,12 @@ class StoreImpl final : public Store {
   // --- store_read.cc
   std::shared_ptr<const ReadState> GetReadState() const ABSL_LOCKS_EXCLUDED(read_state_mutex_);
   // The newest, or the one of the snapshot where that has one of its own.
+  // Whether snapshots hold on to the tables they see, instead of being heeded by compactions: a
+  // process that writes knows nothing of the snapshots of one that reads, and a filter or merger
+  // may be at work on what a new snapshot sees.
+  bool SnapshotsPin() const {
+    return read_only_ || options_.compaction_filter || options_.new_compaction_merger;
+  }
   std::shared_ptr<const ReadState> GetReadState(const ReadOptions& options) const;
   void PublishReadState() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status ClosedError() const;
@@ -285,7 +296,9 @@ class StoreImpl final : public Store {
   void DeleteObsoleteFiles() ABSL_LOCKS_EXCLUDED(mutex_);
   void DeleteFileOrLog(const std::string& path);
   std::shared_ptr<Memtable> NewMemtable() const {
-    return std::make_shared<Memtable>(Memtable::FilterBytesFor(options_.memtable_bytes));
+    size_t bytes = options_.memtable_bytes;
+    if (options_.memtable_budget) bytes = std::min(bytes, options_.memtable_budget->bytes() / 4);
+    return std::make_shared<Memtable>(Memtable::FilterBytesFor(bytes));
   }
   uint64_t NewFileNumber() { return next_file_number_.fetch_add(1, std::memory_order_relaxed); }
   // The first error stays until Resume; Cancelled (closing) is none.
@@ -336,8 +349,8 @@ class StoreImpl final : public Store {
   absl::StatusOr<ManifestState> ReplaceManifest(const std::vector<std::string>& names,
                                                 const absl::Status& why, Repairs* repairs);
   // A version with all sound tables in the folder, as they are: in level 0.
-  absl::StatusOr<std::shared_ptr<const Version>> GatherTables(
-      const std::vector<std::string>& names, Repairs* repairs);
+  absl::StatusOr<std::shared_ptr<const Version>> GatherTables(const std::vector<std::string>& names,
+                                                              Repairs* repairs);
   // All of `version` as one level.
   absl::StatusOr<std::shared_ptr<const Version>> MergeTables(const Version& version);
 
@@ -389,7 +402,7 @@ class StoreImpl final : public Store {
   std::list<Job> running_ ABSL_GUARDED_BY(mutex_);
   uint64_t ended_jobs_ ABSL_GUARDED_BY(mutex_) = 0;
   std::list<KeyRange> waiting_ranges_ ABSL_GUARDED_BY(mutex_);  // of RunInRange
-  bool nothing_to_pick_ ABSL_GUARDED_BY(mutex_) = false;  // until a version or job changes
+  bool nothing_to_pick_ ABSL_GUARDED_BY(mutex_) = false;        // until a version or job changes
   absl::flat_hash_set<uint64_t> damaged_tables_ ABSL_GUARDED_BY(mutex_);  // by number
   mutable bool manifest_busy_ ABSL_GUARDED_BY(mutex_) = false;
   bool checkpoint_running_ ABSL_GUARDED_BY(mutex_) = false;

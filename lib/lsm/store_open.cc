@@ -54,7 +54,9 @@ absl::Status CheckOptions(const StoreOptions& options) {
   if (options.compaction_threads < 1 || options.compaction_threads > 64) {
     return refuse("compaction_threads must be 1 to 64");
   }
-  if (options.sync_interval_ms < 1) return refuse("sync_interval_ms must be at least 1");
+  if (options.sync_interval_ms < 1 || options.sync_interval_ms > 86'400'000) {
+    return refuse("sync_interval_ms must be 1 to 86,400,000, a day");
+  }
   return absl::OkStatus();
 }
 

@@ -41,7 +41,7 @@ class SnapshotImpl final : public Snapshot {
     MutexLock lock(&store_->mutex_);
     sequence_ = store_->visible_sequence_.load(std::memory_order_acquire);
     entry_ = store_->snapshots_.insert(sequence_);
-    if (store_->read_only_) state_ = store_->GetReadState();
+    if (store_->SnapshotsPin()) state_ = store_->GetReadState();
   }
   ~SnapshotImpl() override {
     MutexLock lock(&store_->mutex_);
@@ -54,7 +54,7 @@ class SnapshotImpl final : public Snapshot {
  private:
   const StoreImpl* const store_;
   uint64_t sequence_;
-  // In a read-only store: the process that writes keeps nothing for our snapshots.
+  // If SnapshotsPin().
   std::shared_ptr<const StoreImpl::ReadState> state_;
   std::multiset<uint64_t>::iterator entry_;
 };
@@ -65,7 +65,7 @@ std::unique_ptr<const Snapshot> StoreImpl::NewSnapshot() const {
 
 std::shared_ptr<const StoreImpl::ReadState> StoreImpl::GetReadState(
     const ReadOptions& options) const {
-  if (options.snapshot != nullptr && read_only_) {
+  if (options.snapshot != nullptr && SnapshotsPin()) {
     return static_cast<const SnapshotImpl*>(options.snapshot)->state();
   }
   return GetReadState();

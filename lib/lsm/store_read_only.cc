@@ -54,7 +54,6 @@ absl::StatusOr<std::unique_ptr<Store>> Store::OpenReadOnly(const std::string& pa
   // None is closed before its last reader is gone.
   reading.max_open_tables = INT_MAX;
   reading.table_memory_bytes = SIZE_MAX;
-  reading.table_memory_bytes = SIZE_MAX;
   auto store = std::make_unique<StoreImpl>(path, reading, /*read_only=*/true);
   TINYOBS_RETURN_IF_ERROR(store->Refresh());
   return std::unique_ptr<Store>(std::move(store));

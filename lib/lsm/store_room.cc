@@ -93,6 +93,17 @@ void StoreImpl::Delay() {
   throttle_.Owe(IsPressed() ? due_ns : 0, clock_->MonotonicNs());
 }
 
+void StoreImpl::WaitAsLeader(int64_t wait_ms) {
+  state_changed_.WaitFor(&mutex_, wait_ms);
+  if (options_.sync_policy != SyncPolicy::kInterval ||
+      clock_->MonotonicNs() - last_sync_ns_ < options_.sync_interval_ms * 1'000'000) {
+    return;
+  }
+  MutexUnlock unlock(&mutex_);
+  const absl::Status status = SyncLogs();
+  if (!status.ok()) SetBackgroundError(status);
+}
+
 WriteHold StoreImpl::StallReason() const {
   if (immutables_.size() >= kImmutablesMax) return WriteHold::kMemtables;
   return L0Pressure() >= options_.l0_stall_trigger ? WriteHold::kL0 : WriteHold::kNone;
@@ -106,7 +117,7 @@ absl::Status StoreImpl::Stall() {
   absl::Status status = Refusal();
   while (status.ok() && StallReason() != WriteHold::kNone) {
     if (options_.background_threads) {
-      state_changed_.Wait(&mutex_);
+      WaitAsLeader(options_.sync_interval_ms);
     } else {
       MutexUnlock unlock(&mutex_);
       const absl::StatusOr<bool> more = BackgroundStep();
@@ -149,14 +160,14 @@ absl::Status StoreImpl::WaitForBudget() {
     TINYOBS_RETURN_IF_ERROR(Refusal());
     const bool will_shrink = budget.WillShrink();
     // While we lead the queue, only we can switch our memtable.
-    if (!active_->empty() && immutables_.size() < kImmutablesMax &&
-        (budget_->flush_wanted() || !will_shrink)) {
+    if (!active_->empty() && (budget_->flush_wanted() || !will_shrink)) {
+      TINYOBS_RETURN_IF_ERROR(Stall());
       TINYOBS_RETURN_IF_ERROR(SwitchMemtableLocked());
     } else if (!options_.background_threads && !immutables_.empty() && !flush_running_) {
       MutexUnlock unlock(&mutex_);
       TINYOBS_RETURN_IF_ERROR(BackgroundStep().status());
     } else if (will_shrink || flush_running_) {
-      state_changed_.WaitFor(&mutex_, kBudgetPollMs);
+      WaitAsLeader(kBudgetPollMs);
     } else {
       return absl::ResourceExhaustedError(
           StrCat(path_, ": the stores that share ", budget.bytes(), " bytes for memtables use ",
@@ -180,7 +191,8 @@ void StoreImpl::ReportMemtables() {
 
 bool StoreImpl::SwitchForBudget() {
   // A queue that is not empty has a leader, who sees to it himself.
-  if (budget_ == nullptr || !budget_->flush_wanted() || !writers_.empty() || active_->empty()) {
+  if (budget_ == nullptr || !budget_->flush_wanted() || !writers_.empty() || active_->empty() ||
+      StallReason() != WriteHold::kNone) {
     return false;
   }
   Commit commit;

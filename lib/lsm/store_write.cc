@@ -176,10 +176,11 @@ absl::Status StoreImpl::SwitchMemtable() {
     TINYOBS_RETURN_IF_ERROR(log_->Seal());
     TINYOBS_RETURN_IF_ERROR(StartNewLog());
   }
+  std::shared_ptr<Memtable> empty = NewMemtable();  // its filter is cleared without the lock
   MutexLock lock(&mutex_);
-  immutables_.push_back({active_, active_log_number_});
+  immutables_.push_back({active_, active_log_number_, nullptr});
   ++switched_memtables_;
-  active_ = NewMemtable();
+  active_ = std::move(empty);
   active_log_number_ = log_->identity().number;
   PublishReadState();
   ReportMemtables();
@@ -249,10 +250,10 @@ absl::Status StoreImpl::Flush() {
       continue;
     }
     TakeSlot(&flush_running_);
-    absl::Status status;
+    absl::Status status = Refusal();  // it may have been closed meanwhile
     {
       MutexUnlock unlock(&mutex_);
-      status = FlushOldest();
+      if (status.ok()) status = FlushOldest();
       ReleaseSlot(&flush_running_);
     }
     TINYOBS_RETURN_IF_ERROR(status);

@@ -50,8 +50,8 @@ absl::StatusOr<std::shared_ptr<const sstable::TableReader>> TableCache::Find(
 }
 
 void TableCache::CloseExcess(uint64_t number) {
-  // From the shard of `number` on; the others when that has none left.
-  for (size_t i = 0; i < kShards && IsExcess();) {
+  // The shard of `number` comes last: it has the table that was opened a moment ago.
+  for (size_t i = 1; i <= kShards && IsExcess();) {
     Shard& shard = ShardOf(number + i);
     std::shared_ptr<const sstable::TableReader> closed;
     {

@@ -163,10 +163,6 @@ TableList Version::Overlapping(int level_number, const KeyRange& range) const {
   return OverlappingIn(tables, range);
 }
 
-size_t Version::FindTable(int level_number, std::string_view user_key) const {
-  return FindTableIn(level(level_number), user_key);
-}
-
 void Version::AppendTo(VersionEdit* edit) const {
   for (int i = 0; i < kLevels; ++i) {
     for (const TablePtr& table : level(i)) edit->added.push_back({i, table->meta});

@@ -120,8 +120,6 @@ class Version {
 
   // The tables of `level` that overlap `range`, in the level's order.
   TableList Overlapping(int level, const KeyRange& range) const;
-  // Index of the first table of `level` (>= 1) whose largest user key is >= `user_key`.
-  size_t FindTable(int level, std::string_view user_key) const;
 
   // All tables, as an edit that makes this Version out of nothing.
   void AppendTo(VersionEdit* edit) const;

@@ -93,7 +93,8 @@ void WalWriter::Preallocate() {
   if (file_->Preallocate(buffer_.size() + step).ok()) {
     allocated_bytes_.store(end + step, std::memory_order_relaxed);
   } else {
-    preallocates_ = false;  // it can do without
+    preallocates_ = false;                // it can do without
+    file_->Preallocate(0).IgnoreError();  // what it got of a disk that is full
   }
 }
 

@@ -71,7 +71,6 @@ class WalWriter {
   // Neither a failure so far nor a record: as good as a new one.
   bool unused() const { return status_.ok() && records_ == 0 && !sealed_; }
   uint64_t durable_bytes() const { return durable_bytes_; }
-  bool synced() const { return durable_bytes_ == written_bytes_ && buffer_.empty(); }
 
  private:
   WalWriter(FileSystem* file_system, std::string path, const WalIdentity& identity,

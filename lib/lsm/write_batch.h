@@ -53,7 +53,6 @@ class WriteBatch {
   size_t longest_key_bytes_ = 0;
   size_t longest_value_bytes_ = 0;
   bool has_empty_key_ = false;
-  friend class StoreImpl;
 };
 
 inline constexpr size_t kMaxKeyBytes = 64 << 10;

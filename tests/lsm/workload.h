@@ -115,7 +115,7 @@ inline StoreOptions WorkloadOptions(FileSystem* file_system, Clock* clock, SyncP
   options.clock = clock;
   options.background_threads = false;
   options.sync_policy = policy;
-  options.sync_interval_ms = 1 << 30;
+  options.sync_interval_ms = 86'400'000;
   options.memtable_bytes = 100'000;
   options.table_bytes = 20'000;
   options.level1_bytes = 20'000;
