@@ -90,7 +90,9 @@ struct StoreOptions {
   SyncPolicy sync_policy = SyncPolicy::kInterval;
   int64_t sync_interval_ms = 1000;
 
-  size_t memtable_bytes = 8 << 20;     // flushed when larger
+  // Flushed when larger. Memory comes in blocks of 64 KiB, so less than 256 KiB flushes all the
+  // time.
+  size_t memtable_bytes = 8 << 20;
   size_t block_cache_bytes = 8 << 20;  // 0 = no cache
   size_t block_bytes = 16 << 10;       // before compression
   int block_restart_interval = 16;

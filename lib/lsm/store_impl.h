@@ -210,10 +210,10 @@ class StoreImpl final : public Store {
   WritePressure Pressure() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Leader: waits, not for long, before the next write.
   void Delay() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Why the active memtable must not become immutable yet.
   // Waits for a change, and keeps the promise of kInterval meanwhile: the sync thread queues behind
   // the leader.
   void WaitAsLeader(int64_t wait_ms) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Why the active memtable must not become immutable yet.
   WriteHold StallReason() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Leader: waits until a switch of memtables is allowed.
   absl::Status Stall() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -232,13 +232,13 @@ class StoreImpl final : public Store {
 
   // --- store_read.cc
   std::shared_ptr<const ReadState> GetReadState() const ABSL_LOCKS_EXCLUDED(read_state_mutex_);
-  // The newest, or the one of the snapshot where that has one of its own.
   // Whether snapshots hold on to the tables they see, instead of being heeded by compactions: a
   // process that writes knows nothing of the snapshots of one that reads, and a filter or merger
   // may be at work on what a new snapshot sees.
   bool SnapshotsPin() const {
     return read_only_ || options_.compaction_filter || options_.new_compaction_merger;
   }
+  // The newest, or the one of the snapshot where that has one of its own.
   std::shared_ptr<const ReadState> GetReadState(const ReadOptions& options) const;
   void PublishReadState() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status ClosedError() const;

@@ -94,11 +94,13 @@ void StoreImpl::Delay() {
 }
 
 void StoreImpl::WaitAsLeader(int64_t wait_ms) {
-  state_changed_.WaitFor(&mutex_, wait_ms);
-  if (options_.sync_policy != SyncPolicy::kInterval ||
-      clock_->MonotonicNs() - last_sync_ns_ < options_.sync_interval_ms * 1'000'000) {
-    return;
+  const int64_t interval_ns = options_.sync_interval_ms * 1'000'000;
+  const auto left_ns = [&] { return last_sync_ns_ + interval_ns - clock_->MonotonicNs(); };
+  if (options_.sync_policy == SyncPolicy::kInterval) {
+    wait_ms = std::clamp<int64_t>(left_ns() / 1'000'000, 1, wait_ms);
   }
+  state_changed_.WaitFor(&mutex_, wait_ms);
+  if (options_.sync_policy != SyncPolicy::kInterval || left_ns() > 0) return;
   MutexUnlock unlock(&mutex_);
   const absl::Status status = SyncLogs();
   if (!status.ok()) SetBackgroundError(status);

@@ -138,7 +138,7 @@ absl::Status DbImpl::OpenStore() {
   options.background_threads = options_.background_threads;
   // Every write of ours goes without the LSM's log, see Sealer.
   options.sync_policy = lsm::SyncPolicy::kNone;
-  options.memtable_bytes = std::max<size_t>(options_.memory_budget_bytes / 4, 64 << 10);
+  options.memtable_bytes = std::max<size_t>(options_.memory_budget_bytes / 4, 256 << 10);
   options.block_cache_bytes = options_.memory_budget_bytes / 4;
   options.table_memory_bytes = options_.memory_budget_bytes / 8;
   options.partition_of = PartitionPrefix;

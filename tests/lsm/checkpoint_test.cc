@@ -150,6 +150,91 @@ TEST(Checkpoint, ReplacesALeftOverButNotFilesOfOthers) {
   EXPECT_FALSE(fs.FileExists("/second"));
 }
 
+// Every file of the folder with its size.
+std::map<std::string, uint64_t> FilesIn(MemoryFileSystem* fs, std::string_view folder) {
+  std::map<std::string, uint64_t> files;
+  for (const std::string& path : fs->Files()) {
+    if (path.starts_with(StrCat(folder, "/"))) files[path] = fs->FileSize(path).value_or(9999);
+  }
+  return files;
+}
+
+TEST(Checkpoint, AStoreOfSomebodyWithTheNameOfALeftOverIsLeftAlone) {
+  MemoryFileSystem fs;
+  auto store = OpenStore("/db", SmallOptions(&fs));
+  Fill(store.get(), 100);
+  // Open, with a lock, a log, tables and a manifest.
+  auto other = OpenStore("/copy.partial", SmallOptions(&fs));
+  Model model = Fill(other.get(), 100);
+  auto files = FilesIn(&fs, "/copy.partial");
+  EXPECT_CODE(store->Checkpoint("/copy"), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(FilesIn(&fs, "/copy.partial"), files);
+  EXPECT_FALSE(fs.FileExists("/copy"));
+  EXPECT_EQ(Scan(*other), model);
+  // Closed: all is in tables.
+  ASSERT_OK(other->Close());
+  other = nullptr;
+  files = FilesIn(&fs, "/copy.partial");
+  EXPECT_CODE(store->Checkpoint("/copy"), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(FilesIn(&fs, "/copy.partial"), files);
+  EXPECT_EQ(Scan(*OpenStore("/copy.partial", SmallOptions(&fs))), model);
+  EXPECT_OK(store->Checkpoint("/elsewhere"));
+}
+
+TEST(Checkpoint, OneFileThatNoCopyHasSavesAllOfTheFolder) {
+  for (const char* const name : {"LOCK", "000007.log", "letter.txt", "7.sst"}) {
+    SCOPED_TRACE(name);
+    MemoryFileSystem fs;
+    auto store = OpenStore("/db", SmallOptions(&fs));
+    Fill(store.get(), 100);
+    ASSERT_OK(store->Checkpoint("/first"));
+    ASSERT_OK(fs.RenameFile("/first", "/copy.partial"));
+    ASSERT_OK(fs.CreateWritable(StrCat("/copy.partial/", name)));
+    const auto files = FilesIn(&fs, "/copy.partial");
+    ASSERT_GT(files.size(), 3u);
+    const absl::Status status = store->Checkpoint("/copy");
+    EXPECT_CODE(status, StatusCode::kFailedPrecondition);
+    EXPECT_NE(status.ToString().find(StrCat("/copy.partial: holds ", name)), std::string::npos)
+        << status;
+    EXPECT_EQ(FilesIn(&fs, "/copy.partial"), files);
+    EXPECT_FALSE(fs.FileExists("/copy"));
+    // As the message says.
+    ASSERT_OK(fs.RenameFile("/copy.partial", "/away"));
+    EXPECT_OK(store->Checkpoint("/copy"));
+  }
+}
+
+// All that a copy can be when the power goes.
+TEST(Checkpoint, ReplacesALeftOverWithWhateverACopyHas) {
+  for (const char* const last : {"tables", "manifest", "CURRENT.tmp", "CURRENT"}) {
+    SCOPED_TRACE(last);
+    MemoryFileSystem fs;
+    auto store = OpenStore("/db", SmallOptions(&fs));
+    Fill(store.get(), 100);
+    ASSERT_OK(store->Checkpoint("/old"));
+    ASSERT_OK(fs.RenameFile("/old", "/copy.partial"));
+    if (last == std::string_view("CURRENT.tmp")) {
+      ASSERT_OK(fs.RenameFile("/copy.partial/CURRENT", "/copy.partial/CURRENT.tmp"));
+    } else if (last != std::string_view("CURRENT")) {
+      ASSERT_OK(fs.DeleteFile("/copy.partial/CURRENT"));
+    }
+    for (const auto& [path, size] : FilesIn(&fs, "/copy.partial")) {
+      const bool is_manifest = path.find("MANIFEST") != std::string::npos;
+      if (last == std::string_view("tables") && is_manifest) {
+        ASSERT_OK(fs.DeleteFile(path));
+      }
+    }
+    const Model model = Fill(store.get(), 300);
+    ASSERT_OK(store->CompactRange("", ""));
+    ASSERT_OK(store->Checkpoint("/copy"));
+    EXPECT_FALSE(fs.FileExists("/copy.partial"));
+    uint64_t tables = 0;
+    for (const LevelStats& level : store->Stats().levels) tables += level.files;
+    EXPECT_EQ(FilesIn(&fs, "/copy").size(), tables + 2);  // manifest and CURRENT
+    EXPECT_EQ(Scan(*OpenStore("/copy", SmallOptions(&fs))), Scan(*store));
+  }
+}
+
 TEST(Checkpoint, AFailureLeavesNoFolderAndAStoreThatGoesOn) {
   const std::pair<Operation, std::string> faults[] = {
       {Operation::kLink, "copy.partial"},   {Operation::kCreate, "copy.partial/MANIFEST"},

@@ -160,5 +160,59 @@ TEST_F(FaultTest, AFullDiskRefusesWritesKeepsReadsAndGoesOnWhenThereIsSpaceAgain
   EXPECT_GT(full_runs, 10u / kStride);
 }
 
+// The tables of a memtable are written once, however often their entry in the manifest fails.
+TEST(FaultAtManifest, AttemptsToResumeLeaveNoTables) {
+  for (const Operation operation : {Operation::kAppend, Operation::kSync}) {
+    MemoryFileSystem fs;
+    StoreOptions options;
+    options.file_system = &fs;
+    options.background_threads = false;
+    options.sync_policy = SyncPolicy::kNone;
+    auto store = *Store::Open("/db", options);
+    const auto tables = [&fs] {
+      int count = 0;
+      for (const std::string& path : fs.Files()) count += path.ends_with(".sst");
+      return count;
+    };
+    const auto expect_all = [&store](const char* where) {
+      std::string value;
+      for (const char* const key : {"first", "second"}) {
+        EXPECT_OK(store->Get(key, &value)) << where;
+      }
+      EXPECT_CODE(store->Get("deleted", &value), absl::StatusCode::kNotFound) << where;
+    };
+    ASSERT_OK(store->Put("first", "value"));
+    ASSERT_OK(store->Put("deleted", "value"));
+    ASSERT_OK(store->Flush());
+    ASSERT_OK(store->Put("second", "value"));
+    ASSERT_OK(store->Delete("deleted"));
+    fs.AddFault({.operation = operation,
+                 .path_contains = "MANIFEST",
+                 .count = MemoryFileSystem::kUnlimited});
+    EXPECT_CODE(store->Flush(), absl::StatusCode::kUnavailable);
+    const int tables_after_first = tables();
+    EXPECT_LE(tables_after_first, 2);
+    for (int i = 0; i < 5; ++i) {
+      EXPECT_FALSE(store->Resume().ok());
+      EXPECT_EQ(tables(), tables_after_first) << i;
+      expect_all("in error");
+    }
+    fs.ClearFaults();
+    ASSERT_OK(store->Resume());
+    expect_all("resumed");
+    ExpectSound(*store, "resumed");
+    ExpectNoLeaks(fs, "/db", *store, "resumed");
+    ASSERT_OK(store->Put("third", "value"));
+    ASSERT_OK(store->Sync());
+    store = nullptr;
+    fs.Crash();
+    store = *Store::Open("/db", options);
+    expect_all("opened again");
+    std::string value;
+    EXPECT_OK(store->Get("third", &value));
+    ExpectNoLeaks(fs, "/db", *store, "opened again");
+  }
+}
+
 }  // namespace
 }  // namespace tinyobs::lsm

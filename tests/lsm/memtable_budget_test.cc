@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "lib/base/mutex.h"
 #include "lib/base/strings.h"
 #include "lib/lsm/store.h"
 #include "tests/testing/memory_file_system.h"
@@ -234,6 +235,75 @@ TEST_F(BudgetTest, WritersAtTheBudgetWaitAndAreCounted) {
     stalls = b->Stats().holds[static_cast<size_t>(WriteHold::kMemtableBudget)].stalls;
   }
   EXPECT_GT(stalls, 0u);
+}
+
+// The memory of all must not go at the cost of one: a store whose L0 is at its stall mark keeps its
+// memtable.
+class BudgetAndL0Test : public BudgetTest {
+ protected:
+  BudgetAndL0Test() {
+    options_.l0_compaction_trigger = 2;
+    options_.l0_slowdown_trigger = options_.l0_stall_trigger = kStall;
+  }
+  static absl::Status WriteAtOnce(Store* store, size_t bytes) {
+    WriteBatch batch;
+    for (size_t i = 0; i < bytes / 10'000; ++i) batch.Put(StrCat("k", i), std::string(10'000, 'v'));
+    return store->Write({}, batch);
+  }
+  static void FillL0(Store* store) {
+    for (int i = 0; i < kStall; ++i) {
+      ASSERT_OK(store->Put("key", "value"));
+      ASSERT_OK(store->Flush());
+    }
+    ASSERT_EQ(L0Tables(*store), static_cast<uint64_t>(kStall));
+  }
+  static uint64_t L0Tables(const Store& store) { return store.Stats().levels[0].files; }
+
+  static constexpr int kStall = 4;
+};
+
+TEST_F(BudgetAndL0Test, UpkeepCompactsBeforeItFlushesForOthers) {
+  const auto store = Open(0, false), other = Open(1, false);
+  FillL0(store.get());
+  ASSERT_OK(WriteAtOnce(store.get(), kMiB * 8 / 5));
+  ASSERT_OK(WriteAtOnce(other.get(), kMiB * 3 / 2));
+  ASSERT_GT(budget_->Fill(), 0);
+  ASSERT_OK(store->RunBackgroundWork());
+  EXPECT_EQ(store->Stats().flushes, static_cast<uint64_t>(kStall));
+  EXPECT_EQ(L0Tables(*store), 0u);
+  ASSERT_OK(store->RunBackgroundWork());
+  EXPECT_EQ(store->Stats().flushes, kStall + 1u);
+}
+
+TEST_F(BudgetAndL0Test, AWriterAtTheBudgetWaitsForCompactionFirst) {
+  Mutex mutex;
+  CondVar changed;
+  bool is_open = false;  // guarded by mutex
+  options_.compaction_filter = [&](std::string_view, std::string_view) {
+    MutexLock lock(&mutex);
+    while (!is_open) changed.Wait(&mutex);
+    return FilterDecision::kKeep;
+  };
+  const auto store = Open(0, true), other = Open(1, false);
+  FillL0(store.get());
+  ASSERT_OK(WriteAtOnce(store.get(), kMiB * 8 / 5));
+  ASSERT_OK(WriteAtOnce(other.get(), kMiB * 13 / 5));
+  ASSERT_TRUE(budget_->IsUsedUp());
+  std::atomic<bool> done{false};
+  std::thread writer([&] {
+    EXPECT_OK(store->Put("small", "value"));
+    done = true;
+  });
+  while (!done && store->Stats().hold_now != WriteHold::kL0) std::this_thread::yield();
+  EXPECT_FALSE(done);
+  EXPECT_EQ(L0Tables(*store), static_cast<uint64_t>(kStall));
+  {
+    MutexLock lock(&mutex);
+    is_open = true;
+    changed.NotifyAll();
+  }
+  writer.join();
+  EXPECT_EQ(store->Stats().flushes, kStall + 1u);
 }
 
 TEST_F(BudgetTest, ABudgetTooSmallForOneBlockIsRefused) {
