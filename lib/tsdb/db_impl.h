@@ -171,8 +171,8 @@ class DbImpl : public Db {
 
   std::atomic<int64_t> last_sync_ms_{0};  // monotonic, as the others
   std::atomic<int64_t> last_freeze_ms_{0};
-  int64_t resume_at_ms_ = 0;     // of whoever does upkeep
-  int64_t resume_delay_ms_ = 0;  // after the next attempt
+  int64_t resume_at_ms_ = 0;                   // of whoever does upkeep
+  int64_t resume_delay_ms_ = 0;                // after the next attempt
   std::atomic<uint64_t> other_head_bytes_{0};  // of the head folder without the current segment
   std::atomic<uint64_t> samples_appended_{0};
   std::atomic<uint64_t> samples_rejected_{0};

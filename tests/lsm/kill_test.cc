@@ -203,8 +203,8 @@ void WriteOn(Store* store, const std::string& folder, int pipe, uint64_t writer,
   }
 }
 
-// Each copy is a store of its own and holds a moment of the past; then it may go. Under another name
-// first: who dies while it removes one leaves half of it.
+// Each copy is a store of its own and holds a moment of the past; then it may go. Under another
+// name first: who dies while it removes one leaves half of it.
 void CheckCopies(const std::string& folder, const std::array<uint64_t, kWriters>& numbers) {
   const std::filesystem::path path(folder);
   std::vector<std::filesystem::path> copies;
