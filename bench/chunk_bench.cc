@@ -1,119 +1,70 @@
-// What does a sample cost in bytes and in nanoseconds, to encode and to decode, for each kind of
-// series?
+// What does a sample cost in bytes and in nanoseconds: encoded, decoded, aggregated in windows of
+// five minutes, for each kind of series and chunks of 120, 512 and 1,024 samples?
 //
-// Each run goes through 200 chunks of different series, more than a first-level cache holds, so
-// that decoding is not measured on one hot chunk. Reported per sample: time (the column
-// "ns_per_sample") and bytes of the chunk, all headers included; keys, blocks and Snappy come on
-// top. `memcpy` is the floor for decoding: 16 bytes a sample moved.
+// One line each: bytes a sample with all headers of the chunk (keys, blocks and Snappy come on top)
+// and as a multiple of the Shannon bound of the generator; nanoseconds to encode (with the series'
+// exponent remembered, and without); to decode to columns of one chunk, and of all, each as a
+// multiple of copying the samples as they are, in the same run; to aggregate (count, sum, min, max,
+// increase), and the same over plain columns; the same from summaries in windows of a week. The
+// buffers are larger than a second-level cache; each figure is the least of nine passes.
 //
-//   bazel run -c opt //bench:chunk_bench -- --benchmark_filter=decode/.*/120
-#include <benchmark/benchmark.h>
-
-#include <cstring>
+//   bazel run -c opt //bench:chunk_bench [-- MILLIONS_OF_SAMPLES [KIND]]
+#include <cstdio>
+#include <cstdlib>
 #include <string>
-#include <vector>
 
-#include "lib/base/check.h"
-#include "lib/chunk/chunk.h"
-#include "tests/chunk/sample_generators.h"
+#include "bench/chunk_workloads.h"
 
 namespace tinyobs::chunk {
 namespace {
 
-constexpr size_t kChunks = 200;
+constexpr int kRepeats = 9;
+constexpr int64_t kFiveMinutesMs = 300'000;
+constexpr int64_t kWeekMs = int64_t{7} * 24 * 3'600'000;
 
-std::vector<Columns> SeriesOf(const SampleKind& kind, size_t n) {
-  Random random(42);
-  std::vector<Columns> series;
-  for (size_t i = 0; i < kChunks; ++i) series.push_back(kind.generate(&random, n));
-  return series;
-}
-
-std::vector<std::string> Encoded(const std::vector<Columns>& series) {
-  Encoder encoder;
-  std::vector<std::string> chunks;
-  for (const Columns& columns : series) {
-    encoder.Encode(columns.timestamps_ms, columns.values, &chunks.emplace_back());
-  }
-  return chunks;
-}
-
-void Report(benchmark::State& state, size_t n, const std::vector<std::string>& chunks) {
-  size_t bytes = 0;
-  for (const std::string& chunk : chunks) bytes += chunk.size();
-  const auto samples = static_cast<double>(n * kChunks);
-  state.counters["bytes_per_sample"] = static_cast<double>(bytes) / samples;
-  // Printed with a unit prefix: 1.5n = 1.5 ns.
-  state.counters["s_per_sample"] =
-      benchmark::Counter(static_cast<double>(state.iterations()) * samples,
-                         benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
-}
-
-void Encode(benchmark::State& state, const SampleKind& kind, bool hinted) {
-  const auto n = static_cast<size_t>(state.range(0));
-  const auto series = SeriesOf(kind, n);
-  Encoder encoder;
-  std::vector<ExponentHint> hints(kChunks);
-  std::string out;
-  for (auto _ : state) {
-    for (size_t i = 0; i < kChunks; ++i) {
-      out.clear();
-      encoder.Encode(series[i].timestamps_ms, series[i].values, &out, hinted ? &hints[i] : nullptr);
-      benchmark::DoNotOptimize(out.data());
-    }
-  }
-  Report(state, n, Encoded(series));
-}
-
-void DecodeAll(benchmark::State& state, const SampleKind& kind) {
-  const auto n = static_cast<size_t>(state.range(0));
-  const auto chunks = Encoded(SeriesOf(kind, n));
-  Columns out;
-  for (auto _ : state) {
-    for (const std::string& chunk : chunks) {
-      out.clear();
-      TINYOBS_CHECK(Decode(chunk, &out).ok());
-      benchmark::DoNotOptimize(out.values.data());
-    }
-  }
-  Report(state, n, chunks);
-}
-
-// The same amount of samples copied as they are.
-void Copy(benchmark::State& state, const SampleKind& kind) {
-  const auto n = static_cast<size_t>(state.range(0));
-  const auto series = SeriesOf(kind, n);
-  Columns out = series[0];
-  for (auto _ : state) {
-    for (const Columns& columns : series) {
-      std::memcpy(out.timestamps_ms.data(), columns.timestamps_ms.data(), 8 * n);
-      std::memcpy(out.values.data(), columns.values.data(), 8 * n);
-      benchmark::DoNotOptimize(out.values.data());
-      benchmark::ClobberMemory();
-    }
-  }
-  Report(state, n, {});
-}
-
-void RegisterAll() {
-  constexpr size_t kEverydayKinds = 10;
-  for (size_t i = 0; i < kEverydayKinds; ++i) {
-    const SampleKind& kind = SampleKinds()[i];
-    const auto sizes = [](benchmark::internal::Benchmark* b) { b->Arg(120)->Arg(1024); };
-    sizes(benchmark::RegisterBenchmark(("encode/" + kind.name).c_str(), Encode, kind, false));
-    sizes(benchmark::RegisterBenchmark(("encode_hinted/" + kind.name).c_str(), Encode, kind, true));
-    sizes(benchmark::RegisterBenchmark(("decode/" + kind.name).c_str(), DecodeAll, kind));
-  }
-  benchmark::RegisterBenchmark("memcpy", Copy, SampleKinds()[0])->Arg(120)->Arg(1024);
+void Measure(const SampleKind& kind, size_t chunk_samples, size_t samples) {
+  const ChunkWorkload workload(kind, chunk_samples, samples);
+  const auto fastest = [&](auto run) { return Fastest(kRepeats, run); };
+  const double bound = ShannonBound(kind.name);
+  const double bytes = workload.bytes_per_sample();
+  const double encode = fastest([&] { return workload.EncodeNs(false); });
+  const double hinted = fastest([&] { return workload.EncodeNs(true); });
+  using Result = ChunkWorkload::Result;
+  const double copy = fastest([&] { return workload.CopyColumnsNs(Result::kOneChunk); });
+  const double decode = fastest([&] { return workload.DecodeNs(Result::kOneChunk); });
+  const double copy_all = fastest([&] { return workload.CopyColumnsNs(Result::kAllSamples); });
+  const double decode_all = fastest([&] { return workload.DecodeNs(Result::kAllSamples); });
+  const double columns = fastest([&] { return workload.AggregateColumnsNs(kFiveMinutesMs); });
+  const double aggregate = fastest([&] { return workload.AggregateNs(kFiveMinutesMs); });
+  const double week = fastest([&] { return workload.AggregateNs(kWeekMs); });
+  std::printf(
+      "%-20s %5zu %6.3f %5.2f %6.1f %6.1f %6.2f %5.2f %5.2f %6.2f %5.2f %5.2f %6.2f %5.0f %6.2f "
+      "%4.0f %% %5.2f\n",
+      kind.name.c_str(), chunk_samples, bytes, bound == 0 ? 0 : bytes / bound, encode, hinted, copy,
+      decode, decode / copy, copy_all, decode_all, decode_all / copy_all, aggregate,
+      1000 / aggregate, columns, 100 * workload.summary_share(), week);
+  std::fflush(stdout);
 }
 
 }  // namespace
 }  // namespace tinyobs::chunk
 
 int main(int argc, char** argv) {
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  tinyobs::chunk::RegisterAll();
-  benchmark::RunSpecifiedBenchmarks();
+  using namespace tinyobs::chunk;
+  const size_t millions = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 4;
+  const std::string only = argc > 2 ? argv[2] : "";
+  if (millions == 0) {
+    std::fprintf(stderr, "usage: chunk_bench [MILLIONS_OF_SAMPLES [KIND]]\n");
+    return 2;
+  }
+  std::printf("%-20s %5s %6s %5s %6s %6s %6s %5s %5s %6s %5s %5s %6s %5s %6s %6s %5s\n",
+              "ns/sample", "N", "bytes", "bound", "enc", "hinted", "memcpy", "dec", "ratio",
+              "mc all", "all", "ratio", "5m agg", "M/s", "raw", "summ.", "week");
+  constexpr size_t kEverydayKinds = 10;
+  for (size_t i = 0; i < kEverydayKinds; ++i) {
+    const SampleKind& kind = SampleKinds()[i];
+    if (!only.empty() && kind.name != only) continue;
+    for (const size_t n : {120, 512, 1024}) Measure(kind, n, millions * 1'000'000);
+  }
   return 0;
 }

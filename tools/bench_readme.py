@@ -28,6 +28,18 @@ METRICS = {
     "memory_bytes": ("MB of memory", 1e6),
     "write_amplification": ("bytes written per byte put", 1),
     "open_ms": ("ms", 1),
+    "samples_per_cpu_s": ("million samples per CPU second", 1e6),
+    "samples_per_s": ("million samples/s", 1e6),
+    "new_series_per_cpu_s": ("thousand new series per CPU second", 1e3),
+    "bytes_per_sample": ("bytes per sample", 1),
+    "bytes_per_series": ("bytes of memory per series", 1),
+    "memory_peak_bytes": ("MB of memory at most", 1e6),
+    "memory_ratio": ("memory against a run without churn", 1),
+    "peak_space_ratio": ("disk space at most, against the end", 1),
+    "disk_left_ratio": ("disk space after expiry, against before", 1),
+    "decode_memcpy_ratio": ("times as long as memcpy of the samples", 1),
+    "aggregated_samples_per_s": ("million samples/s decoded and aggregated", 1e6),
+    "p50_us": ("\u00b5s (median)", 1),
 }
 # In the result but not in the table: CPU time says why a rate is what it is, and nobody chooses an engine by it.
 LEFT_OUT = {"cpu_us_per_op"}
@@ -71,6 +83,9 @@ def read_result(path):
         require(isinstance(row.get("peers"), dict), where + ": peers is missing")
         for peer, figure in row["peers"].items():
             require(is_figure(figure), "%s: the figure of %s is not a number" % (where, peer))
+        require(("must" in row) == ("goal" in row), where + ": must and goal come together")
+        for key in ("must", "goal"):
+            require(is_figure(row.get(key, 0)), "%s: %s is not a number" % (where, key))
         key = (row["bench"], row["metric"])
         require(key not in seen, "%s: %s %s is there twice" % (where, *key))
         seen.add(key)
@@ -92,24 +107,51 @@ def ratio_text(row, peer):
     return "%.2fx" % (ours / theirs) if theirs else ""
 
 
+def words_of(row):
+    words, divisor = METRICS.get(row["metric"], (row["metric"].replace("_", " "), 1))
+    return "`%s`, %s" % (row["bench"], words), divisor
+
+
+def markdown(head, lines):
+    return ["| %s |" % " | ".join([""] + head).strip(), "|---|%s" % ("--:|" * len(head))] + \
+        ["| %s |" % " | ".join(line) for line in lines]
+
+
+def comparison(rows, peers):
+    lines = []
+    for row in rows:
+        words, divisor = words_of(row)
+        lines.append([words, figure_text(row["ours"] / divisor)] + [ratio_text(row, peer) for peer in peers])
+    return markdown(["TinyObs"] + ["vs " + NAMES.get(peer, peer) for peer in peers], lines)
+
+
+def target_text(row, key, divisor):
+    if key not in row:
+        return ""
+    return ("at least " if row["better"] == "higher" else "at most ") + figure_text(row[key] / divisor)
+
+
+def targets(rows):
+    lines = []
+    for row in rows:
+        words, divisor = words_of(row)
+        lines.append([words, figure_text(row["ours"] / divisor),
+                      target_text(row, "must", divisor), target_text(row, "goal", divisor)])
+    return markdown(["TinyObs", "must", "goal"], lines)
+
+
 def table(name, result):
-    """The text between the markers."""
+    """The text between the markers: what is compared, then what is ours alone and has targets."""
     if result is None:
         return "No result is kept yet: `tools/bench %s` measures, on your machine.\n" % name
     peers = []
     for row in result["rows"]:
         peers += [peer for peer in row["peers"] if peer not in peers]
-    lines = [
-        "| | TinyObs | %s |" % " | ".join("vs " + NAMES.get(peer, peer) for peer in peers),
-        "|---|--:|%s" % ("--:|" * len(peers)),
-    ]
-    for row in result["rows"]:
-        if row["metric"] in LEFT_OUT:
-            continue
-        words, divisor = METRICS.get(row["metric"], (row["metric"].replace("_", " "), 1))
-        cells = ["`%s`, %s" % (row["bench"], words), figure_text(row["ours"] / divisor)]
-        cells += [ratio_text(row, peer) for peer in peers]
-        lines.append("| %s |" % " | ".join(cells))
+    rows = [row for row in result["rows"] if row["metric"] not in LEFT_OUT]
+    alone = [row for row in rows if peers and not row["peers"]]
+    lines = comparison([row for row in rows if row not in alone], peers)
+    if alone:
+        lines += [""] + targets(alone)
     versions = ", ".join("%s %s" % (NAMES.get(peer, peer), result["versions"][peer])
                          for peer in peers if peer in result["versions"])
     lines += [

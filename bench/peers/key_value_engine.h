@@ -21,6 +21,8 @@
 #include <utility>
 #include <vector>
 
+#include "bench/peers/measure.h"
+
 namespace tinyobs::bench {
 
 struct EngineSettings {
@@ -31,9 +33,9 @@ struct EngineSettings {
   int block_restart_interval = 16;
   size_t table_bytes = 2 << 20;
   size_t level1_bytes = 10 << 20;  // each level below may hold ten times more
-  int filter_bits_per_key = 10;
-  int open_files = 1000;          // of tables, at most
-  int l0_compaction_trigger = 4;  // tables
+  int filter_bits_per_key = 10;    // 0 = no filter
+  int open_files = 1000;           // of tables, at most
+  int l0_compaction_trigger = 4;   // tables
 };
 
 // A cursor in key order.
@@ -79,9 +81,6 @@ struct Peer {
 Peer TinyObsPeer();
 Peer LevelDbPeer();
 Peer RocksDbPeer();
-
-// Prints `what` and `detail` and ends the program when `ok` is false.
-void Require(bool ok, std::string_view what, std::string_view detail);
 
 }  // namespace tinyobs::bench
 

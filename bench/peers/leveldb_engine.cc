@@ -45,7 +45,9 @@ class LevelDbEngine final : public KeyValueEngine {
  public:
   LevelDbEngine(const std::string& folder, const EngineSettings& settings)
       : cache_(leveldb::NewLRUCache(settings.block_cache_bytes)),
-        filter_(leveldb::NewBloomFilterPolicy(settings.filter_bits_per_key)) {
+        filter_(settings.filter_bits_per_key > 0
+                    ? leveldb::NewBloomFilterPolicy(settings.filter_bits_per_key)
+                    : nullptr) {
     leveldb::Options options;
     options.create_if_missing = true;
     options.write_buffer_size = settings.memtable_bytes;

@@ -118,10 +118,18 @@ std::string Report::Header() const {
          " (min..max); a ratio above 1: ours is better\n";
 }
 
+const Target* Report::TargetOf(const Row& row) const {
+  for (const Target& target : run_.targets) {
+    if (target.bench == row.bench && target.metric == row.metric) return &target;
+  }
+  return nullptr;
+}
+
 std::string Report::Table() const {
   std::vector<std::vector<std::string>> lines(1, {"bench", "metric"});
   for (const std::string& engine : run_.engines) lines[0].push_back(engine);
   for (size_t i = 1; i < run_.engines.size(); ++i) lines[0].push_back("vs " + run_.engines[i]);
+  if (!run_.targets.empty()) lines[0].insert(lines[0].end(), {"must", "goal"});
   for (const Row& row : rows_) {
     std::vector<std::string> line = {row.bench, row.metric};
     const auto ours = row.runs.find(run_.engines[0]);
@@ -149,6 +157,11 @@ std::string Report::Table() const {
       char ratio[32];
       std::snprintf(ratio, sizeof(ratio), "%.2fx", row.higher_is_better ? a / b : b / a);
       line.push_back(ratio);
+    }
+    if (!run_.targets.empty()) {
+      const Target* target = TargetOf(row);
+      line.push_back(target == nullptr ? "-" : Short(target->must));
+      line.push_back(target == nullptr ? "-" : Short(target->goal));
     }
     lines.push_back(std::move(line));
   }
@@ -183,11 +196,15 @@ std::string Report::Json() const {
               Quoted(engine == run_.engines[0] ? "ours" : std::string_view(engine)) + ":[" +
               values + "]";
     }
+    const Target* target = TargetOf(row);
     json += std::string(first_row ? "" : ",\n") + "  {\"bench\":" + Quoted(row.bench) +
             ",\"metric\":" + Quoted(row.metric) + ",\"better\":\"" +
             (row.higher_is_better ? "higher" : "lower") +
-            "\",\"ours\":" + Number(Median(ours->second)) + ",\"peers\":{" + peers +
-            "},\"runs\":{" + runs + "}}";
+            "\",\"ours\":" + Number(Median(ours->second)) + ",\"peers\":{" + peers + "}," +
+            (target == nullptr
+                 ? ""
+                 : "\"must\":" + Number(target->must) + ",\"goal\":" + Number(target->goal) + ",") +
+            "\"runs\":{" + runs + "}}";
     first_row = false;
   }
   return json + "\n ]}\n";

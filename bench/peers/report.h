@@ -8,6 +8,7 @@
 #ifndef TINYOBS_BENCH_PEERS_REPORT_H_
 #define TINYOBS_BENCH_PEERS_REPORT_H_
 
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -28,6 +29,16 @@ struct Figure {
   static bool FromLine(const std::string& line, Figure* figure);
 };
 
+// What a figure of ours is to reach, whatever the peers do.
+struct Target {
+  std::string bench;
+  std::string metric;
+  double must = 0;
+  double goal = 0;
+};
+
+using Recorder = std::function<void(const Figure&)>;
+
 struct RunDescription {
   std::string benchmark;  // lsm
   std::string machine;
@@ -38,6 +49,7 @@ struct RunDescription {
   std::vector<std::string> engines;
   std::vector<std::pair<std::string, std::string>> versions;  // by engine
   std::vector<std::pair<std::string, std::string>> settings;  // by what they are about
+  std::vector<Target> targets;                                // of some rows
 };
 
 class Report {
@@ -49,7 +61,8 @@ class Report {
 
   std::string Header() const;  // versions and settings
   // A line a row: for each engine the median and (min..max), then how many times better ours is
-  // than each peer: above 1 ours is better, whether high or low figures are.
+  // than each peer: above 1 ours is better, whether high or low figures are. Where rows have
+  // targets they stand at the end.
   std::string Table() const;
   std::string Json() const;
 
@@ -60,6 +73,8 @@ class Report {
     bool higher_is_better;
     std::map<std::string, std::vector<double>> runs;  // by engine
   };
+
+  const Target* TargetOf(const Row& row) const;  // null = none
 
   const RunDescription run_;
   std::vector<Row> rows_;  // in the order of their first figures

@@ -54,7 +54,9 @@ class RocksDbEngine final : public KeyValueEngine {
     table.block_size = settings.block_bytes;
     table.block_restart_interval = settings.block_restart_interval;
     table.block_cache = rocksdb::NewLRUCache(settings.block_cache_bytes);
-    table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(settings.filter_bits_per_key));
+    if (settings.filter_bits_per_key > 0) {
+      table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(settings.filter_bits_per_key));
+    }
     options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
     rocksdb::DB* db = nullptr;
     Require(rocksdb::DB::Open(options, folder, &db), "rocksdb open");

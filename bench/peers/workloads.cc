@@ -1,20 +1,16 @@
 #include "bench/peers/workloads.h"
 
-#include <fcntl.h>
-#include <malloc.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstring>
-#include <ctime>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <random>
 #include <thread>
 #include <utility>
+
+#include "bench/peers/measure.h"
 
 namespace tinyobs::bench {
 namespace {
@@ -25,12 +21,6 @@ constexpr uint64_t kSeriesCount = 1000;
 constexpr uint64_t kChunksInPartition = 8;
 constexpr size_t kBatchEntries = 100;
 constexpr size_t kOpenLogBytes = 2 << 20;
-
-double Seconds(clockid_t clock) {
-  timespec now;
-  clock_gettime(clock, &now);
-  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
-}
 
 // `number` in decimal, with zeros in front.
 std::string Digits(uint64_t number, size_t width) {
@@ -77,24 +67,6 @@ class ValueSource {
   size_t at_ = 0;
 };
 
-// Memory of this process that no file stands behind, so LevelDB's maps of tables are not counted.
-double AnonymousBytes() {
-  malloc_trim(0);  // what the allocator merely keeps is not the engine's
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("RssAnon:")) return std::stod(line.substr(8)) * 1024;
-  }
-  return 0;
-}
-
-double FolderBytes(const std::string& folder) {
-  double bytes = 0;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
-    if (entry.is_regular_file()) bytes += static_cast<double>(entry.file_size());
-  }
-  return bytes;
-}
-
 class Suite {
  public:
   Suite(const WorkloadOptions& options, const Peer& peer, const Recorder& record)
@@ -102,15 +74,10 @@ class Suite {
         peer_(peer),
         record_(record),
         folder_(options.folder + "/" + peer.name) {}
-  // Also waits until the disk is quiet, so that the next engine does not pay for this one's writes.
   ~Suite() {
     engine_.reset();
     std::filesystem::remove_all(folder_);
-    const int folder = open(options_.folder.c_str(), O_RDONLY | O_DIRECTORY);
-    if (folder >= 0) {
-      syncfs(folder);
-      close(folder);
-    }
+    SyncDisk(options_.folder);
   }
 
   void Run() {

@@ -10,7 +10,6 @@
 #define TINYOBS_BENCH_PEERS_WORKLOADS_H_
 
 #include <cstdint>
-#include <functional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -32,8 +31,6 @@ struct WorkloadOptions {
 
 // What WorkloadOptions::only may hold.
 const std::vector<std::string>& WorkloadNames();
-
-using Recorder = std::function<void(const Figure&)>;
 
 // All but `open`.
 void RunWorkloads(const WorkloadOptions& options, const Peer& peer, const Recorder& record);

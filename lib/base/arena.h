@@ -1,7 +1,7 @@
 // Arena: memory that is handed out in pieces and freed all at once.
 //
 // A memtable's nodes live and die together, so one bump pointer replaces millions of frees, and the
-// arena's size is exactly the memtable's budget figure.
+// arena's size is exactly the memtable's budget figure. Each block is charged when it is taken.
 //
 // Thread-safety: Allocate is one thread's (the writer's); MemoryUsageBytes may be called from any
 // thread.
@@ -14,13 +14,16 @@
 #include <memory>
 #include <vector>
 
+#include "lib/base/memory_accountant.h"
+
 namespace tinyobs {
 
 class Arena {
  public:
   static constexpr size_t kBlockBytes = 64 * 1024;
 
-  Arena() = default;
+  // `account` may be null and must outlive the arena.
+  explicit Arena(MemoryAccount* account = nullptr) : charge_(account) {}
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
@@ -46,6 +49,7 @@ class Arena {
     const size_t size = own_block ? bytes : kBlockBytes;
     blocks_.push_back(std::make_unique_for_overwrite<char[]>(size));
     usage_bytes_.fetch_add(size + sizeof(blocks_[0]), std::memory_order_relaxed);
+    charge_.Add(size + sizeof(blocks_[0]));
     char* const block = blocks_.back().get();
     if (!own_block) {
       next_ = block + bytes;
@@ -58,6 +62,7 @@ class Arena {
   size_t left_ = 0;
   std::vector<std::unique_ptr<char[]>> blocks_;
   std::atomic<size_t> usage_bytes_{0};
+  MemoryCharge charge_;
 };
 
 }  // namespace tinyobs

@@ -28,23 +28,24 @@ inline uint64_t UnpackOne(const char* group) {
 }
 
 template <int kWidth, size_t... kPlace>
-inline void UnpackGroup(const char* group, uint64_t* out, std::index_sequence<kPlace...>) {
-  ((out[kPlace] = UnpackOne<kWidth, kPlace>(group)), ...);
+inline void UnpackGroup(const char* group, Linear map, uint64_t* out,
+                        std::index_sequence<kPlace...>) {
+  ((out[kPlace] = map(UnpackOne<kWidth, kPlace>(group))), ...);
 }
 
 template <int kWidth>
-void UnpackGroups(const char* from, size_t groups, uint64_t* out) {
+void UnpackGroups(const char* from, size_t groups, Linear map, uint64_t* out) {
   if constexpr (kWidth == 0) {
-    std::fill_n(out, groups * kUnpackStep, 0);
+    std::fill_n(out, groups * kUnpackStep, map(0));
   } else {
     for (size_t i = 0; i < groups; ++i) {
-      UnpackGroup<kWidth>(from + i * kWidth, out + i * kUnpackStep,
+      UnpackGroup<kWidth>(from + i * kWidth, map, out + i * kUnpackStep,
                           std::make_index_sequence<kUnpackStep>());
     }
   }
 }
 
-using UnpackFunction = void (*)(const char* from, size_t groups, uint64_t* out);
+using UnpackFunction = void (*)(const char* from, size_t groups, Linear map, uint64_t* out);
 
 template <size_t... kWidth>
 constexpr std::array<UnpackFunction, sizeof...(kWidth)> UnpackFunctions(
@@ -58,41 +59,46 @@ constexpr auto kUnpack = UnpackFunctions(std::make_index_sequence<65>());
 
 void PackBits(const uint64_t* numbers, size_t n, int width, std::string* out) {
   TINYOBS_DCHECK(width >= 0 && width <= 64);
-  if (width == 0) return;
+  if (width == 0 || n == 0) return;
   const size_t start = out->size();
   const size_t bytes = PackedBytes(n, width);
   out->resize(start + bytes + 8);  // the last store is of eight bytes
   char* to = out->data() + start;
-  const uint64_t mask = Mask(width);
-  unsigned __int128 pending = 0;
-  int pending_bits = 0;
-  for (size_t i = 0; i < n; ++i) {
-    pending |= static_cast<unsigned __int128>(numbers[i] & mask) << pending_bits;
-    pending_bits += width;
-    if (pending_bits >= 64) {
-      StoreFixed64(to, static_cast<uint64_t>(pending));
+  if (width == 64) {
+    std::memcpy(to, numbers, bytes);
+  } else {
+    const uint64_t mask = Mask(width);
+    uint64_t pending = 0;
+    int pending_bits = 0;  // below 64
+    for (size_t i = 0; i < n; ++i) {
+      const uint64_t number = numbers[i] & mask;
+      pending |= number << pending_bits;
+      pending_bits += width;
+      if (pending_bits < 64) continue;
+      StoreFixed64(to, pending);
       to += 8;
-      pending >>= 64;
       pending_bits -= 64;
+      pending = number >> (width - pending_bits);
     }
+    StoreFixed64(to, pending);
   }
-  StoreFixed64(to, static_cast<uint64_t>(pending));
   out->resize(start + bytes);
 }
 
-void UnpackBits(const char* from, const char* limit, size_t n, int width, uint64_t* out) {
+void UnpackBits(const char* from, const char* limit, size_t n, int width, Linear map,
+                uint64_t* out) {
   TINYOBS_DCHECK(width >= 0 && width <= 64);
   const UnpackFunction unpack = kUnpack[width];
   const size_t groups = RoundUpToUnpackStep(n) / kUnpackStep;
   if (width == 0) {
-    unpack(from, groups, out);
+    unpack(from, groups, map, out);
     return;
   }
   const size_t available = static_cast<size_t>(limit - from);
   TINYOBS_DCHECK(available >= PackedBytes(n, width));
   // Group i ends at (i + 1) * width and may look eight bytes further.
   const size_t in_place = available < 8 ? 0 : std::min<size_t>(groups, (available - 8) / width);
-  unpack(from, in_place, out);
+  unpack(from, in_place, map, out);
   if (in_place == groups) return;
 
   // The rest is shorter than one group and eight bytes: copy it to where there is room to look.
@@ -101,7 +107,7 @@ void UnpackBits(const char* from, const char* limit, size_t n, int width, uint64
   const size_t tail_bytes = PackedBytes(n - in_place * kUnpackStep, width);
   TINYOBS_DCHECK(tail_bytes <= kMostBytes);
   std::memcpy(tail, from + in_place * width, tail_bytes);
-  unpack(tail, groups - in_place, out + in_place * kUnpackStep);
+  unpack(tail, groups - in_place, map, out + in_place * kUnpackStep);
 }
 
 }  // namespace tinyobs::chunk

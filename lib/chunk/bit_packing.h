@@ -32,10 +32,19 @@ inline constexpr size_t PackedBytes(size_t n, int width) {
 // Appends PackedBytes(n, width) bytes: the lowest `width` bits (0 to 64) of each number.
 void PackBits(const uint64_t* numbers, size_t n, int width, std::string* out);
 
+// What becomes of each unpacked number u: add + u (flip 0) or, with add + 1 and all ones in flip,
+// add - u; wrapping. Part of unpacking because a pass of its own costs as much as unpacking does.
+struct Linear {
+  uint64_t flip = 0;
+  uint64_t add = 0;
+  uint64_t operator()(uint64_t u) const { return (u ^ flip) + add; }
+};
+
 // Reads `n` numbers of `width` bits (0 to 64) from `from`. Never reads at or beyond `limit`.
 // REQUIRES: limit - from >= PackedBytes(n, width); `out` has room for RoundUpToUnpackStep(n)
 // numbers, of which those from n on are scribbled over.
-void UnpackBits(const char* from, const char* limit, size_t n, int width, uint64_t* out);
+void UnpackBits(const char* from, const char* limit, size_t n, int width, Linear map,
+                uint64_t* out);
 
 }  // namespace tinyobs::chunk
 

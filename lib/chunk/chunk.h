@@ -11,18 +11,17 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "lib/chunk/summary.h"
 #include "tinyobs/sample.h"
 
 namespace tinyobs::chunk {
-
-// A chunk never holds more: the decoder refuses larger counts before it allocates.
-inline constexpr uint32_t kMaxSamples = 8192;
 
 // What the chunk before taught about a series: kept by the caller, one byte, -1 = nothing yet. A
 // hint saves looking for the exponent again; a wrong one costs a pass over the values, and one from
@@ -40,7 +39,7 @@ class Encoder {
 
   // Appends the encoding of the samples to `out`. Columns of equal length, 1 to kMaxSamples,
   // strictly increasing in time (TINYOBS_CHECKed: the caller is our own code). The first timestamp
-  // is part of the bytes. The same samples (and hint) always give the same bytes. 5-25 ns a sample.
+  // is part of the bytes. The same samples (and hint) always give the same bytes. 5-12 ns a sample.
   void Encode(std::span<const int64_t> timestamps_ms, std::span<const double> values,
               std::string* out, ExponentHint* hint = nullptr);
 
@@ -59,9 +58,16 @@ struct Header {
 // DataLoss: not a chunk, a codec of a newer version (FailedPrecondition), or counts out of bounds.
 absl::StatusOr<Header> ReadHeader(std::string_view chunk);
 
-// Appends the samples to `out`. DataLoss when the bytes are not a whole valid chunk; `out` is
-// unchanged then. Never reads outside `chunk`, never allocates more than the count in a valid
-// header asks for (kMaxSamples).
+// The totals over the chunk's samples, without decoding them; nothing when the chunk carries none
+// (FORMAT.md says which do). Errors as of ReadHeader, DataLoss also when no samples could have
+// these totals. Beyond that a summary is believed here; Decode refuses one with another first or
+// last.
+absl::StatusOr<std::optional<Summary>> ReadSummary(std::string_view chunk);
+
+// Appends the samples to `out`, so several chunks of a series become one column (and, encoded in
+// pieces, longer or shorter chunks: nothing else is needed to cut them anew). DataLoss when the
+// bytes are not a whole valid chunk; `out` is unchanged then. Never reads outside `chunk`, never
+// allocates more than the count in a valid header asks for (kMaxSamples).
 absl::Status Decode(std::string_view chunk, Columns* out);
 
 }  // namespace tinyobs::chunk

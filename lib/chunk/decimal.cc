@@ -8,32 +8,37 @@
 namespace tinyobs::chunk {
 namespace {
 
-constexpr double kPowersOfTen[kBitsExponent] = {1,   1e1, 1e2,  1e3,  1e4,  1e5,  1e6, 1e7,
-                                                1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14};
-
-// 1.5 * 2^52: a double whose last bit counts ones, with room below it for negative numbers.
-constexpr double kMagic = 6755399441055744.0;
-constexpr uint64_t kMagicBits = 0x4338000000000000;
 static_assert(std::bit_cast<uint64_t>(kMagic) == kMagicBits);
 constexpr double kLimit = static_cast<double>(kDecimalLimit);
 
-double ToDouble(int64_t integer) {
-  return std::bit_cast<double>(static_cast<uint64_t>(integer) + kMagicBits) - kMagic;
-}
+double ToDouble(int64_t integer) { return ShiftedDouble(integer) - kMagic; }
 
 // All ones below the sign: inverting them makes negative doubles descend with their magnitude.
 uint64_t FlipIfNegative(uint64_t bits) {
   return bits ^ (static_cast<uint64_t>(static_cast<int64_t>(bits) >> 63) >> 1);
 }
 
-// The body of ToDecimals for one value; returns 0 when it fits.
+// The body of ToDecimals for one value; returns 0 when it fits. Integers are spared the division,
+// which takes as long as all the rest.
+template <bool kScaled>
 inline uint64_t ToDecimal(double value, double power, int64_t* integer) {
-  const double scaled = value * power;
+  const double scaled = kScaled ? value * power : value;
   const double shifted = scaled + kMagic;  // rounds to the nearest integer
-  const double back = (shifted - kMagic) / power;
-  *integer = static_cast<int64_t>(std::bit_cast<uint64_t>(shifted) - kMagicBits);
+  const double back = kScaled ? (shifted - kMagic) / power : shifted - kMagic;
+  *integer = ShiftedInteger(shifted);
   return (std::bit_cast<uint64_t>(back) ^ std::bit_cast<uint64_t>(value)) |
          (std::fabs(scaled) < kLimit - 1 ? 0 : 1);
+}
+
+template <bool kScaled>
+uint32_t ToDecimalsOf(std::span<const double> values, double power, int64_t* integers,
+                      uint64_t* misfits) {
+  uint64_t count = 0;
+  for (size_t i = 0; i < values.size(); ++i) {
+    misfits[i] = ToDecimal<kScaled>(values[i], power, &integers[i]);
+    count += misfits[i] != 0;
+  }
+  return static_cast<uint32_t>(count);
 }
 
 }  // namespace
@@ -41,13 +46,8 @@ inline uint64_t ToDecimal(double value, double power, int64_t* integer) {
 uint32_t ToDecimals(std::span<const double> values, int exponent, int64_t* integers,
                     uint64_t* misfits) {
   TINYOBS_DCHECK(exponent >= 0 && exponent < kBitsExponent);
-  const double power = kPowersOfTen[exponent];
-  uint32_t count = 0;
-  for (size_t i = 0; i < values.size(); ++i) {
-    misfits[i] = ToDecimal(values[i], power, &integers[i]);
-    count += misfits[i] != 0;
-  }
-  return count;
+  return exponent == 0 ? ToDecimalsOf<false>(values, 1, integers, misfits)
+                       : ToDecimalsOf<true>(values, kPowersOfTen[exponent], integers, misfits);
 }
 
 bool FromDecimals(std::span<const int64_t> integers, int exponent, double* values) {
@@ -68,11 +68,29 @@ bool FromDecimals(std::span<const int64_t> integers, int exponent, double* value
   return too_large >> 52 == 0;
 }
 
+double FromDecimal(__int128 integer, int exponent) {
+  TINYOBS_DCHECK(exponent >= 0 && exponent < kBitsExponent);
+  constexpr __int128 kExact = int64_t{1} << 53;
+  if (integer >= -kExact && integer <= kExact) {
+    return static_cast<double>(static_cast<int64_t>(integer)) / kPowersOfTen[exponent];
+  }
+  // Shifted to the top, the quotient has more bits than a double; the last one takes note of a
+  // remainder, and the only rounding is that of the conversion.
+  auto magnitude = static_cast<unsigned __int128>(integer);
+  if (integer < 0) magnitude = -magnitude;
+  int shift = 0;
+  for (; magnitude >> 127 == 0; ++shift) magnitude <<= 1;
+  const auto power = static_cast<uint64_t>(kPowersOfTen[exponent]);
+  const unsigned __int128 quotient = magnitude / power | (magnitude % power != 0 ? 1 : 0);
+  const double result = std::ldexp(static_cast<double>(quotient), -shift);
+  return integer < 0 ? -result : result;
+}
+
 int ExponentOf(double value, int least) {
   if (!std::isfinite(value)) return kBitsExponent;
   int64_t integer;
   for (int exponent = least; exponent < kBitsExponent; ++exponent) {
-    if (ToDecimal(value, kPowersOfTen[exponent], &integer) == 0) return exponent;
+    if (ToDecimal<true>(value, kPowersOfTen[exponent], &integer) == 0) return exponent;
   }
   return kBitsExponent;
 }

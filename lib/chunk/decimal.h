@@ -14,6 +14,7 @@
 #ifndef TINYOBS_LIB_CHUNK_DECIMAL_H_
 #define TINYOBS_LIB_CHUNK_DECIMAL_H_
 
+#include <bit>
 #include <cstdint>
 #include <span>
 
@@ -21,6 +22,8 @@ namespace tinyobs::chunk {
 
 // Exponents 0 to 14 are powers of ten; this one says that integers are bits.
 inline constexpr int kBitsExponent = 15;
+inline constexpr double kPowersOfTen[kBitsExponent] = {1,   1e1, 1e2,  1e3,  1e4,  1e5,  1e6, 1e7,
+                                                       1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14};
 // Decimal integers are of smaller magnitude.
 inline constexpr int64_t kDecimalLimit = int64_t{1} << 51;
 
@@ -35,12 +38,27 @@ uint32_t ToDecimals(std::span<const double> values, int exponent, int64_t* integ
 // meaningless.
 bool FromDecimals(std::span<const int64_t> integers, int exponent, double* values);
 
+// 1.5 * 2^52: a double whose last bit counts ones, with room below it for negative numbers.
+inline constexpr double kMagic = 6755399441055744.0;
+inline constexpr uint64_t kMagicBits = 0x4338000000000000;
+
+// A double in the order of the decimal integers: kMagic + integer. Any double for other integers.
+inline double ShiftedDouble(int64_t integer) {
+  return std::bit_cast<double>(static_cast<uint64_t>(integer) + kMagicBits);
+}
+inline int64_t ShiftedInteger(double shifted) {
+  return static_cast<int64_t>(std::bit_cast<uint64_t>(shifted) - kMagicBits);
+}
+
+// integer / 10^exponent, rounded once. The second for decimal integers, much faster.
+double FromDecimal(__int128 integer, int exponent);
+inline double FromDecimalInteger(int64_t integer, int exponent) {
+  return (ShiftedDouble(integer) - kMagic) / kPowersOfTen[exponent];
+}
+
 // To the nearest integer, halves to even. REQUIRES: |x| < kDecimalLimit. std::nearbyint is a call
 // of the library on a plain x86-64, this is two additions.
-inline double RoundToInteger(double x) {
-  constexpr double kOnesAreLastBit = 6755399441055744.0;  // 1.5 * 2^52
-  return (x + kOnesAreLastBit) - kOnesAreLastBit;
-}
+inline double RoundToInteger(double x) { return (x + kMagic) - kMagic; }
 
 // The least exponent from `least` on that fits this value; kBitsExponent when none does.
 int ExponentOf(double value, int least);

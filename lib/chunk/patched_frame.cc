@@ -23,14 +23,6 @@ inline uint64_t ToPacked(int64_t integer, int64_t reference) {
   return ZigZag(static_cast<int64_t>(x - r));
 }
 
-template <FrameMode kMode>
-inline int64_t FromPacked(uint64_t u, int64_t reference) {
-  const auto r = static_cast<uint64_t>(reference);
-  if constexpr (kMode == FrameMode::kAbove) return static_cast<int64_t>(r + u);
-  if constexpr (kMode == FrameMode::kBelow) return static_cast<int64_t>(r - u);
-  return static_cast<int64_t>(r + static_cast<uint64_t>(UnZigZag(u)));
-}
-
 uint64_t FixedBits(int64_t reference) { return 8 * (2 + VarintLength(ZigZag(reference))); }
 
 // Makes `best` the best width of this mode and reference, if one is better. A number wider than the
@@ -38,10 +30,17 @@ uint64_t FixedBits(int64_t reference) { return 8 * (2 + VarintLength(ZigZag(refe
 // are not considered: they would be decoded one by one.
 template <FrameMode kMode>
 void Consider(std::span<const int64_t> integers, int64_t reference, FramePlan* best) {
+  // Two tables: neighbours mostly have the same width, and a counter cannot be read right after it
+  // was written.
   std::array<uint32_t, 65> count_of_width{};
-  for (const int64_t integer : integers) {
-    ++count_of_width[std::bit_width(ToPacked<kMode>(integer, reference))];
+  std::array<uint32_t, 65> count_of_odd{};
+  size_t i = 0;
+  for (; i + 2 <= integers.size(); i += 2) {
+    ++count_of_width[std::bit_width(ToPacked<kMode>(integers[i], reference))];
+    ++count_of_odd[std::bit_width(ToPacked<kMode>(integers[i + 1], reference))];
   }
+  if (i < integers.size()) ++count_of_odd[std::bit_width(ToPacked<kMode>(integers[i], reference))];
+  for (size_t w = 0; w <= 64; ++w) count_of_width[w] += count_of_odd[w];
   int width = 64;
   while (width > 0 && count_of_width[width] == 0) --width;
   const uint64_t fixed = FixedBits(reference);
@@ -61,14 +60,6 @@ void ToPackedAll(std::span<const int64_t> integers, int64_t reference, uint64_t*
   for (size_t i = 0; i < integers.size(); ++i) out[i] = ToPacked<kMode>(integers[i], reference);
 }
 
-// In place: signed and unsigned views of the same memory.
-template <FrameMode kMode>
-void FromPackedAll(int64_t reference, size_t n, int64_t* inout) {
-  for (size_t i = 0; i < n; ++i) {
-    inout[i] = FromPacked<kMode>(static_cast<uint64_t>(inout[i]), reference);
-  }
-}
-
 void AppendPatches(std::span<const uint64_t> packed, const FramePlan& plan, std::string* out) {
   PutVarint64(out, plan.patches);
   size_t previous = 0;
@@ -83,7 +74,7 @@ void AppendPatches(std::span<const uint64_t> packed, const FramePlan& plan, std:
   TINYOBS_CHECK(written == plan.patches);
 }
 
-void ReadPatches(ByteReader* reader, size_t n, uint64_t* packed) {
+void ReadPatches(ByteReader* reader, size_t n, Linear map, uint64_t* packed) {
   const uint64_t patches = reader->BoundedVarint64(n);
   if (patches == 0) return reader->Fail();
   size_t at = 0;
@@ -92,7 +83,7 @@ void ReadPatches(ByteReader* reader, size_t n, uint64_t* packed) {
     const uint64_t number = reader->Varint64();
     if (!reader->ok() || (gap == 0 && i > 0)) return reader->Fail();
     at += gap;
-    packed[at] = number;
+    packed[at] = map(number);
   }
 }
 
@@ -102,8 +93,25 @@ int64_t MiddleOf(std::span<const int64_t> integers) {
   constexpr size_t kPlaces = 5;
   std::array<int64_t, kPlaces> at;
   for (size_t i = 0; i < kPlaces; ++i) at[i] = integers[integers.size() * (2 * i + 1) / 10];
-  std::sort(at.begin(), at.end());
-  return at[kPlaces / 2];
+  // The greatest and the least of four are not the median: it is the middle of the other three.
+  const auto [a, b] = std::minmax(at[0], at[1]);
+  const auto [c, d] = std::minmax(at[2], at[3]);
+  const auto [e, f] = std::minmax(std::max(a, c), std::min(b, d));
+  return std::clamp(at[4], e, f);
+}
+
+uint64_t EstimateFrameBits(std::span<const int64_t> integers) {
+  constexpr size_t kProbes = 48;
+  const auto middle = static_cast<uint64_t>(MiddleOf(integers));
+  // Odd, so that a pattern of two, four, ... samples does not hide.
+  const size_t stride = (integers.size() / kProbes) | 1;
+  uint64_t sum = 0;
+  size_t probes = 0;
+  for (size_t i = 0; i < integers.size(); i += stride, ++probes) {
+    const uint64_t distance = static_cast<uint64_t>(integers[i]) - middle;
+    sum += std::bit_width(ZigZag(static_cast<int64_t>(distance)));
+  }
+  return sum * integers.size() / probes;
 }
 
 FramePlan PlanFrame(std::span<const int64_t> integers) {
@@ -121,13 +129,17 @@ FramePlan PlanFrame(std::span<const int64_t> integers) {
   best.bits = FixedBits(least) + integers.size() * static_cast<uint64_t>(best.width);
   if (range == 0) return best;
 
+  // Patches around the middle help wherever there are outliers; if they do not, nothing sticks out
+  // above or below either, and two passes are saved.
+  const uint64_t without_patches = best.bits;
   Consider<FrameMode::kAround>(integers, MiddleOf(integers), &best);
+  if (best.bits == without_patches) return best;
   Consider<FrameMode::kAbove>(integers, least, &best);
   Consider<FrameMode::kBelow>(integers, greatest, &best);
   return best;
 }
 
-void AppendFrame(std::span<const int64_t> integers, const FramePlan& plan,
+void AppendFrame(std::span<const int64_t> integers, const FramePlan& plan, int64_t origin,
                  std::vector<uint64_t>* scratch, std::string* out) {
   const size_t n = integers.size();
   if (scratch->size() < n) scratch->resize(n);
@@ -146,34 +158,34 @@ void AppendFrame(std::span<const int64_t> integers, const FramePlan& plan,
   out->push_back(static_cast<char>(plan.width));
   out->push_back(
       static_cast<char>(static_cast<uint8_t>(plan.mode) | (plan.patches > 0 ? kPatchedBit : 0)));
-  PutZigZag64(out, plan.reference);
+  PutZigZag64(out, static_cast<int64_t>(static_cast<uint64_t>(plan.reference) -
+                                        static_cast<uint64_t>(origin)));
   PackBits(packed, n, plan.width, out);
   if (plan.patches > 0) AppendPatches({packed, n}, plan, out);
 }
 
-void ReadFrame(ByteReader* reader, size_t n, int64_t* out) {
+void ReadFrame(ByteReader* reader, size_t n, int64_t origin, int64_t* out) {
   TINYOBS_DCHECK(n > 0);
   const uint8_t width = reader->Byte();
   const uint8_t mode = reader->Byte();
-  const int64_t reference = reader->ZigZag64();
+  const uint64_t reference =
+      static_cast<uint64_t>(reader->ZigZag64()) + static_cast<uint64_t>(origin);
   const char* const limit = reader->rest().data() + reader->remaining();
-  if (!reader->ok() || width > 64 || (mode & ~(kModeMask | kPatchedBit)) != 0) {
+  const auto relation = static_cast<FrameMode>(mode & kModeMask);
+  if (!reader->ok() || width > 64 || (mode & ~(kModeMask | kPatchedBit)) != 0 ||
+      relation > FrameMode::kAround) {
     return reader->Fail();
   }
   const std::string_view bits = reader->Bytes(PackedBytes(n, width));
   if (!reader->ok()) return;
+  Linear map;  // leaves the numbers as they are
+  if (relation == FrameMode::kAbove) map = {.flip = 0, .add = reference};
+  if (relation == FrameMode::kBelow) map = {.flip = ~uint64_t{0}, .add = reference + 1};
   auto* const packed = reinterpret_cast<uint64_t*>(out);
-  UnpackBits(bits.data(), limit, n, width, packed);
-  if ((mode & kPatchedBit) != 0) ReadPatches(reader, n, packed);
-  switch (static_cast<FrameMode>(mode & kModeMask)) {
-    case FrameMode::kAbove:
-      return FromPackedAll<FrameMode::kAbove>(reference, n, out);
-    case FrameMode::kBelow:
-      return FromPackedAll<FrameMode::kBelow>(reference, n, out);
-    case FrameMode::kAround:
-      return FromPackedAll<FrameMode::kAround>(reference, n, out);
-  }
-  reader->Fail();
+  UnpackBits(bits.data(), limit, n, width, map, packed);
+  if ((mode & kPatchedBit) != 0) ReadPatches(reader, n, map, packed);
+  if (relation != FrameMode::kAround) return;
+  for (size_t i = 0; i < n; ++i) packed[i] = reference + static_cast<uint64_t>(UnZigZag(packed[i]));
 }
 
 }  // namespace tinyobs::chunk

@@ -40,18 +40,23 @@ struct FramePlan {
 // empty.
 FramePlan PlanFrame(std::span<const int64_t> integers);
 
-// Appends the frame of `plan`, which PlanFrame made for the same integers. `scratch` is
-// overwritten.
-void AppendFrame(std::span<const int64_t> integers, const FramePlan& plan,
+// Appends the frame of `plan`, which PlanFrame made for the same integers, less `origin` each.
+// `scratch` is overwritten.
+void AppendFrame(std::span<const int64_t> integers, const FramePlan& plan, int64_t origin,
                  std::vector<uint64_t>* scratch, std::string* out);
 
 // A value that most of them are near: the median of five places, none at the ends, where a series
 // is most often odd. REQUIRES: not empty.
 int64_t MiddleOf(std::span<const int64_t> integers);
 
-// Reads a frame of n >= 1 integers into `out`, which has room for RoundUpToUnpackStep(n). Fails the
-// reader (and leaves anything in `out`) when the bytes are no such frame.
-void ReadFrame(ByteReader* reader, size_t n, int64_t* out);
+// About the bits that a frame of these would take, judged by some fifty of them: to choose between
+// ways of differencing at a fraction of the cost of two plans. REQUIRES: not empty.
+uint64_t EstimateFrameBits(std::span<const int64_t> integers);
+
+// Reads a frame of n >= 1 integers into `out`, which has room for RoundUpToUnpackStep(n), and adds
+// `origin` to each. Fails the reader (and leaves anything in `out`) when the bytes are no such
+// frame.
+void ReadFrame(ByteReader* reader, size_t n, int64_t origin, int64_t* out);
 
 }  // namespace tinyobs::chunk
 

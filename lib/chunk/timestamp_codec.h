@@ -41,16 +41,17 @@ struct TimestampScratch {
 };
 
 // Appends first time and time section; returns the shape, which belongs into the chunk's head byte.
+// `*frame_at` becomes the place in `out` where the frame begins, or its end when there is none.
 // REQUIRES: not empty, strictly increasing.
 TimeShape AppendTimes(std::span<const int64_t> timestamps_ms, TimestampScratch* scratch,
-                      std::string* out);
+                      std::string* out, size_t* frame_at);
 
 // Reads first time and interval or span. Fails the reader when the last time would not be after the
 // first or not be an int64. REQUIRES: 1 <= count.
 TimeHeader ReadTimeHeader(ByteReader* reader, TimeShape shape, uint32_t count);
 
-// Reads the rest into `out`, which has room for DecodeRoom(count). Fails the reader unless
-// the times are strictly increasing from header.first_ms to header.last_ms.
+// Reads the rest into `out`, which has room for DecodeRoom(count), for `count` if regular. Fails
+// the reader unless the times are strictly increasing from header.first_ms to header.last_ms.
 void ReadTimes(ByteReader* reader, const TimeHeader& header, int64_t* out);
 
 }  // namespace tinyobs::chunk

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstdlib>
 #include <numeric>
+#include <optional>
+#include <utility>
 
 #include "lib/base/check.h"
 #include "lib/chunk/decimal.h"
@@ -17,10 +19,8 @@ constexpr int kTransformShift = 4;
 constexpr uint8_t kGcdBit = 0x40;
 constexpr uint8_t kExceptionsBit = 0x80;
 
-// Values looked at to guess an exponent or a transform. Guesses cost bytes when wrong, never bits
-// of a value.
+// Values looked at to guess an exponent. A wrong guess costs bytes, never a bit of a value.
 constexpr size_t kExponentProbes = 16;
-constexpr size_t kTransformProbes = 48;
 
 uint64_t Wrap(int64_t x) { return static_cast<uint64_t>(x); }
 
@@ -59,8 +59,9 @@ int LargerExponent(std::span<const double> values, const uint64_t* misfits, int 
 }
 
 // Lists the misfits as exceptions and puts the integer before into their place.
-void ListExceptions(size_t n, const uint64_t* misfits, int64_t* integers,
-                    std::vector<uint32_t>* exceptions) {
+void ListExceptions(std::span<const double> values, const uint64_t* misfits, int64_t* integers,
+                    std::vector<Exception>* exceptions) {
+  const size_t n = values.size();
   // The leading ones take the first integer that means something.
   int64_t previous = 0;
   for (size_t i = 0; i < n; ++i) {
@@ -71,46 +72,11 @@ void ListExceptions(size_t n, const uint64_t* misfits, int64_t* integers,
   }
   for (size_t i = 0; i < n; ++i) {
     if (misfits[i] != 0) {
-      exceptions->push_back(static_cast<uint32_t>(i));
+      exceptions->push_back({static_cast<uint32_t>(i), values[i]});
       integers[i] = previous;
     }
     previous = integers[i];
   }
-}
-
-// Fills integers[0] and exceptions; returns the exponent.
-int ToIntegers(std::span<const double> values, int hint, ValueScratch* scratch) {
-  const size_t n = values.size();
-  int64_t* const integers = scratch->integers[0].data();
-  uint64_t* const misfits = scratch->packed.data();
-  scratch->exceptions.clear();
-  const bool hinted = hint >= 0 && hint < kBitsExponent;
-  if (hinted && ToDecimals(values, hint, integers, misfits) == 0) return hint;
-
-  int exponent = GuessExponent(values);
-  int best = kBitsExponent;
-  uint32_t best_misses = static_cast<uint32_t>(n);
-  int tried = kBitsExponent;
-  while (exponent < kBitsExponent) {  // each round has a larger exponent
-    const uint32_t misses = ToDecimals(values, exponent, integers, misfits);
-    if (misses == 0) return exponent;
-    tried = exponent;
-    if (misses < best_misses) {
-      best = exponent;
-      best_misses = misses;
-    }
-    const int larger = LargerExponent(values, misfits, exponent);
-    if (larger == exponent) break;
-    exponent = larger;
-  }
-  // An exception costs about ten bytes, a value as bits six to eight.
-  if (best == kBitsExponent || 2 * size_t{best_misses} > n) {
-    ToOrderedBits(values, integers);
-    return kBitsExponent;
-  }
-  if (tried != best) ToDecimals(values, best, integers, misfits);
-  ListExceptions(n, misfits, integers, &scratch->exceptions);
-  return best;
 }
 
 // ------------------------------------------------------------------------------------ common
@@ -163,41 +129,33 @@ void DivideAll(std::span<int64_t> integers, uint64_t divisor) {
 
 // ------------------------------------------------------------------------------------ transform
 
-// Bits that each transform would take for numbers around its middle, judged by a sample. Odd
-// stride, so that a pattern of two, four, ... samples does not hide.
+// The transform whose frame is likely the smallest. Each difference more costs a number in front of
+// the frame.
 Transform ChooseTransform(const ValueScratch& scratch, size_t n) {
-  double best_bits = 0;
-  int best = -1;
+  constexpr uint64_t kNumberBits = 16;
+  size_t best = 0;
+  uint64_t best_bits = UINT64_MAX;
   for (size_t t = 0; t < 3 && t < n; ++t) {
-    const int64_t* const x = scratch.integers[t].data();
-    const size_t m = n - t;
-    const int64_t middle = MiddleOf({x, m});
-    const size_t stride = (m / kTransformProbes) | 1;
-    uint64_t sum = 0;
-    size_t probes = 0;
-    for (size_t i = 0; i < m; i += stride, ++probes) {
-      sum += std::bit_width(ZigZag(static_cast<int64_t>(Wrap(x[i]) - Wrap(middle))));
-    }
-    // Each difference more costs a number in front of the frame.
-    const double bits =
-        static_cast<double>(sum) / static_cast<double>(probes) * static_cast<double>(m) +
-        16.0 * static_cast<double>(t);
-    if (best < 0 || bits < best_bits) {
-      best = static_cast<int>(t);
+    const uint64_t bits = EstimateFrameBits({scratch.integers[t].data(), n - t}) + kNumberBits * t;
+    if (bits < best_bits) {
+      best = t;
       best_bits = bits;
     }
   }
   return static_cast<Transform>(best);
 }
 
-void AppendExceptions(std::span<const double> values, const std::vector<uint32_t>& exceptions,
-                      std::string* out) {
+void PutKind(uint8_t kind, Transform transform, std::string* out) {
+  out->push_back(static_cast<char>(kind | static_cast<int>(transform) << kTransformShift));
+}
+
+void AppendExceptions(const std::vector<Exception>& exceptions, std::string* out) {
   PutVarint64(out, exceptions.size());
   uint32_t previous = 0;
-  for (const uint32_t index : exceptions) {
-    PutVarint64(out, index - previous);
-    PutFixed64(out, std::bit_cast<uint64_t>(values[index]));
-    previous = index;
+  for (const Exception& exception : exceptions) {
+    PutVarint64(out, exception.index - previous);
+    PutFixed64(out, std::bit_cast<uint64_t>(exception.value));
+    previous = exception.index;
   }
 }
 
@@ -209,10 +167,14 @@ void Integrate(Transform transform, size_t n, int64_t x0, int64_t d0, int64_t* x
   uint64_t value = Wrap(x0);
   if (transform == Transform::kDelta) {
     x[0] = x0;
-    for (size_t i = 1; i < n; ++i) {
-      value += Wrap(x[i]);
-      x[i] = static_cast<int64_t>(value);
+    size_t i = 1;
+    for (; i + 2 <= n; i += 2) {
+      const uint64_t two = Wrap(x[i]) + Wrap(x[i + 1]);
+      x[i] = static_cast<int64_t>(value + Wrap(x[i]));
+      value += two;
+      x[i + 1] = static_cast<int64_t>(value);
     }
+    if (i < n) x[i] = static_cast<int64_t>(value + Wrap(x[i]));
     return;
   }
   uint64_t delta = Wrap(d0);
@@ -230,101 +192,175 @@ void MultiplyAll(size_t n, uint64_t divisor, int64_t base, int64_t* x) {
   for (size_t i = 0; i < n; ++i) x[i] = static_cast<int64_t>(Wrap(x[i]) * divisor + Wrap(base));
 }
 
-bool ToValues(std::span<const int64_t> integers, int exponent, double* values) {
-  if (exponent != kBitsExponent) return FromDecimals(integers, exponent, values);
-  FromOrderedBits(integers, values);
-  return true;
-}
-
-void ReadExceptions(ByteReader* reader, std::span<double> values) {
-  const uint64_t count = reader->BoundedVarint64(values.size());
-  if (count == 0) return reader->Fail();
-  size_t at = 0;
-  for (uint64_t i = 0; i < count; ++i) {
-    const uint64_t gap = reader->BoundedVarint64(values.size() - 1 - at);
-    const uint64_t bits = reader->Fixed64();
-    if (!reader->ok() || (gap == 0 && i > 0)) return reader->Fail();
-    at += gap;
-    values[at] = std::bit_cast<double>(bits);
-  }
-}
-
 }  // namespace
 
-void AppendValues(std::span<const double> values, ValueScratch* scratch, int* exponent_hint,
-                  std::string* out) {
+int ToIntegers(std::span<const double> values, int hint, ValueScratch* scratch) {
   const size_t n = values.size();
   for (auto& integers : scratch->integers) {
     if (integers.size() < n) integers.resize(n);
   }
   if (scratch->packed.size() < n) scratch->packed.resize(n);
+  int64_t* const integers = scratch->integers[0].data();
+  uint64_t* const misfits = scratch->packed.data();
+  scratch->exceptions.clear();
+  const bool hinted = hint >= 0 && hint < kBitsExponent;
+  if (hinted && ToDecimals(values, hint, integers, misfits) == 0) return hint;
 
+  int exponent = GuessExponent(values);
+  int best = kBitsExponent;
+  uint32_t best_misses = static_cast<uint32_t>(n);
+  int tried = kBitsExponent;
+  while (exponent < kBitsExponent) {  // each round has a larger exponent
+    const uint32_t misses = ToDecimals(values, exponent, integers, misfits);
+    if (misses == 0) return exponent;
+    tried = exponent;
+    if (misses < best_misses) {
+      best = exponent;
+      best_misses = misses;
+    }
+    const int larger = LargerExponent(values, misfits, exponent);
+    if (larger == exponent) break;
+    exponent = larger;
+  }
+  // An exception costs about ten bytes, a value as bits six to eight.
+  if (best == kBitsExponent || 2 * size_t{best_misses} > n) {
+    ToOrderedBits(values, integers);
+    return kBitsExponent;
+  }
+  if (tried != best) ToDecimals(values, best, integers, misfits);
+  ListExceptions(values, misfits, integers, &scratch->exceptions);
+  return best;
+}
+
+bool AppendValues(std::span<const double> values, ValueScratch* scratch, int* exponent_hint,
+                  size_t chunk_at, size_t summary_at, std::string* out) {
+  const size_t n = values.size();
   const int exponent = ToIntegers(values, *exponent_hint, scratch);
   *exponent_hint = exponent;
   const std::span<int64_t> x(scratch->integers[0].data(), n);
   const std::span<int64_t> delta(scratch->integers[1].data(), n - 1);
-  auto kind = static_cast<uint8_t>(exponent | (scratch->exceptions.empty() ? 0 : kExceptionsBit));
-  const auto put_kind = [&](Transform transform) {
-    out->push_back(static_cast<char>(kind | static_cast<int>(transform) << kTransformShift));
-  };
-
+  const bool exceptions = !scratch->exceptions.empty();
+  auto kind = static_cast<uint8_t>(exponent | (exceptions ? kExceptionsBit : 0));
   if (std::all_of(x.begin(), x.end(), [&](int64_t y) { return y == x[0]; })) {
-    put_kind(Transform::kConstant);
+    PutKind(kind, Transform::kConstant, out);
     PutZigZag64(out, x[0]);
-  } else {
-    Differences(x, delta.data());
-    const uint64_t divisor = exponent == kBitsExponent ? 1 : CommonDivisor(delta);
-    const int64_t base = x[0];
-    if (DivisorPays(divisor, n)) {
-      kind |= kGcdBit;
-      DivideAll(x, divisor);
-      Differences(x, delta.data());
-    }
-    Differences(delta, scratch->integers[2].data());
-    const Transform transform = ChooseTransform(*scratch, n);
-    put_kind(transform);
-    if ((kind & kGcdBit) != 0) {
-      PutVarint64(out, divisor);
-      PutZigZag64(out, base);
-    }
-    if (transform != Transform::kNone) PutZigZag64(out, x[0]);
-    if (transform == Transform::kDelta2) PutZigZag64(out, delta[0]);
-    const auto order = static_cast<size_t>(transform);
-    const std::span<const int64_t> numbers(scratch->integers[order].data(), n - order);
-    AppendFrame(numbers, PlanFrame(numbers), &scratch->packed, out);
+    if (exceptions) AppendExceptions(scratch->exceptions, out);
+    return false;
   }
-  if (!scratch->exceptions.empty()) AppendExceptions(values, scratch->exceptions, out);
+
+  const int64_t first = x[0];
+  std::optional<Summary> summary;
+  if (n >= kSummaryLeastSamples && exponent != kBitsExponent && !exceptions) {
+    summary = Summarize(x, exponent);
+  }
+  Differences(x, delta.data());
+  const uint64_t divisor = exponent == kBitsExponent ? 1 : CommonDivisor(delta);
+  if (DivisorPays(divisor, n)) {
+    kind |= kGcdBit;
+    DivideAll(x, divisor);
+    Differences(x, delta.data());
+  }
+  Differences(delta, scratch->integers[2].data());
+  const Transform transform = ChooseTransform(*scratch, n);
+  const auto order = static_cast<size_t>(transform);
+  const std::span<const int64_t> numbers(scratch->integers[order].data(), n - order);
+  const FramePlan plan = PlanFrame(numbers);
+
+  if (summary.has_value()) {
+    scratch->summary.clear();
+    AppendSummary(*summary, &scratch->summary);
+    const size_t rest = out->size() - chunk_at + plan.bits / 8;
+    if (scratch->summary.size() * kSummaryLeastShare > rest) summary.reset();
+  }
+  if (summary.has_value()) out->insert(summary_at, scratch->summary);
+  // The first number that stands for a value is relative to the summary's first.
+  int64_t origin = summary.has_value() ? first : 0;
+  PutKind(kind, transform, out);
+  if ((kind & kGcdBit) != 0) {
+    PutVarint64(out, divisor);
+    PutZigZag64(out, first - origin);
+    origin = 0;
+  }
+  if (order >= 1) {
+    PutZigZag64(out, static_cast<int64_t>(Wrap(x[0]) - Wrap(origin)));
+    origin = 0;
+  }
+  if (order >= 2) PutZigZag64(out, delta[0]);
+  AppendFrame(numbers, plan, origin, &scratch->packed, out);
+  if (exceptions) AppendExceptions(scratch->exceptions, out);
+  return summary.has_value();
 }
 
-void ReadValues(ByteReader* reader, int64_t* integers, std::span<double> values) {
-  const size_t n = values.size();
+IntegerSection ReadIntegers(ByteReader* reader, size_t n, const Summary* summary,
+                            int64_t* integers) {
   const uint8_t kind = reader->Byte();
-  const int exponent = kind & 0xf;
   const auto transform = static_cast<Transform>(kind >> kTransformShift & 3);
   const bool divided = (kind & kGcdBit) != 0;
-  if (transform == Transform::kConstant) {
+  IntegerSection section{.exponent = kind & 0xf,
+                         .constant = transform == Transform::kConstant,
+                         .exceptions = (kind & kExceptionsBit) != 0};
+  if (section.constant) {
     integers[0] = reader->ZigZag64();
-    if (divided || !ToValues({integers, 1}, exponent, values.data())) return reader->Fail();
-    std::fill(values.begin() + 1, values.end(), values[0]);
-  } else {
-    uint64_t divisor = 1;
-    int64_t base = 0;
-    if (divided) {
-      divisor = reader->Varint64();
-      base = reader->ZigZag64();
-      if (divisor < 2 || exponent == kBitsExponent) return reader->Fail();
-    }
-    const auto order = static_cast<size_t>(transform);
-    if (order >= n) return reader->Fail();
-    const int64_t x0 = order >= 1 ? reader->ZigZag64() : 0;
-    const int64_t d0 = order >= 2 ? reader->ZigZag64() : 0;
-    ReadFrame(reader, n - order, integers + order);
-    if (!reader->ok()) return;
-    Integrate(transform, n, x0, d0, integers);
-    if (divided) MultiplyAll(n, divisor, base, integers);
-    if (!ToValues({integers, n}, exponent, values.data())) return reader->Fail();
+    if (divided || summary != nullptr) reader->Fail();
+    return section;
   }
-  if ((kind & kExceptionsBit) != 0) ReadExceptions(reader, values);
+  int64_t origin = summary == nullptr ? 0 : summary->first;
+  // The number read now may be the one that is relative to the summary's first.
+  const auto from_origin = [&](int64_t number) {
+    return static_cast<int64_t>(Wrap(number) + Wrap(std::exchange(origin, 0)));
+  };
+  uint64_t divisor = 1;
+  int64_t base = 0;
+  if (divided) {
+    divisor = reader->Varint64();
+    base = from_origin(reader->ZigZag64());
+    if (divisor < 2 || section.exponent == kBitsExponent) reader->Fail();
+  }
+  const auto order = static_cast<size_t>(transform);
+  if (order >= n) reader->Fail();
+  const int64_t x0 = order >= 1 ? from_origin(reader->ZigZag64()) : 0;
+  const int64_t d0 = order >= 2 ? reader->ZigZag64() : 0;
+  if (!reader->ok()) return section;
+  ReadFrame(reader, n - order, origin, integers + order);
+  if (!reader->ok()) return section;
+  Integrate(transform, n, x0, d0, integers);
+  if (divided) MultiplyAll(n, divisor, base, integers);
+  if (summary != nullptr && (section.exceptions || section.exponent != summary->exponent ||
+                             integers[0] != summary->first || integers[n - 1] != summary->last)) {
+    reader->Fail();
+  }
+  return section;
+}
+
+void ReadExceptions(ByteReader* reader, size_t n, std::vector<Exception>* out) {
+  out->clear();
+  const uint64_t count = reader->BoundedVarint64(n);
+  if (count == 0) return reader->Fail();
+  size_t at = 0;
+  for (uint64_t i = 0; i < count; ++i) {
+    const uint64_t gap = reader->BoundedVarint64(n - 1 - at);
+    const uint64_t bits = reader->Fixed64();
+    if (!reader->ok() || (gap == 0 && i > 0)) return reader->Fail();
+    at += gap;
+    out->push_back({static_cast<uint32_t>(at), std::bit_cast<double>(bits)});
+  }
+}
+
+void ReadValues(ByteReader* reader, const Summary* summary, int64_t* integers,
+                std::span<double> values) {
+  const IntegerSection section = ReadIntegers(reader, values.size(), summary, integers);
+  if (!reader->ok()) return;
+  const size_t distinct = section.constant ? 1 : values.size();
+  if (section.exponent == kBitsExponent) {
+    FromOrderedBits({integers, distinct}, values.data());
+  } else if (!FromDecimals({integers, distinct}, section.exponent, values.data())) {
+    return reader->Fail();
+  }
+  if (section.constant) std::fill(values.begin() + 1, values.end(), values[0]);
+  if (!section.exceptions) return;
+  std::vector<Exception> exceptions;
+  ReadExceptions(reader, values.size(), &exceptions);
+  for (const Exception& exception : exceptions) values[exception.index] = exception.value;
 }
 
 }  // namespace tinyobs::chunk

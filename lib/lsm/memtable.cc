@@ -31,11 +31,15 @@ int Memtable::EntryOrder::Compare(const char* entry, const Target& target) {
   return trailer < target.trailer ? -1 : (trailer > target.trailer ? 1 : 0);
 }
 
-Memtable::Memtable(size_t filter_bytes)
+Memtable::Memtable(size_t filter_bytes, MemoryAccount* account)
     : filter_words_(std::min<uint64_t>(filter_bytes / 8, UINT32_MAX)),
       filter_(filter_words_ > 0 ? std::make_unique<std::atomic<uint64_t>[]>(filter_words_)
                                 : nullptr),
-      list_(&arena_) {}
+      filter_charge_(account),
+      arena_(account),
+      list_(&arena_) {
+  filter_charge_.Add(8 * filter_words_);
+}
 
 uint64_t Memtable::HashOf(std::string_view key) { return sstable::FilterHash(key); }
 

@@ -21,6 +21,7 @@
 
 #include "lib/base/arena.h"
 #include "lib/base/iterator.h"
+#include "lib/base/memory_accountant.h"
 #include "lib/lsm/internal_key.h"
 #include "lib/lsm/skiplist.h"
 
@@ -28,8 +29,9 @@ namespace tinyobs::lsm {
 
 class Memtable {
  public:
-  // `filter_bytes`: what the filter may take of the memory; 0 = no filter.
-  explicit Memtable(size_t filter_bytes = 0);
+  // `filter_bytes`: what the filter may take of the memory; 0 = no filter. `account`: charged with
+  // MemoryUsageBytes() as long as the memtable lives; may be null.
+  explicit Memtable(size_t filter_bytes = 0, MemoryAccount* account = nullptr);
   // A filter for a memtable of `memtable_bytes`.
   static size_t FilterBytesFor(size_t memtable_bytes) { return memtable_bytes / 64 + 8; }
   Memtable(const Memtable&) = delete;
@@ -82,6 +84,7 @@ class Memtable {
   // Written by who adds, before the entry becomes visible to a reader's sequence.
   const uint64_t filter_words_;
   const std::unique_ptr<std::atomic<uint64_t>[]> filter_;
+  MemoryCharge filter_charge_;
   Arena arena_;
   SkipList<EntryOrder> list_;
   std::atomic<uint64_t> entries_{0};

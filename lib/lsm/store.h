@@ -41,6 +41,7 @@
 namespace tinyobs {
 class Clock;
 class FileSystem;
+class MemoryAccount;
 }  // namespace tinyobs
 
 namespace tinyobs::lsm {
@@ -74,6 +75,15 @@ class CompactionMerger {
   virtual absl::Status Add(std::string_view key, std::string_view value, const Emit& emit) = 0;
   // The run ends: emits what was held back. Add may follow, with another run.
   virtual absl::Status Finish(const Emit& emit) = 0;
+};
+
+// Accounts that a store reports its memory to, as it takes and returns it; null = none. Not owned,
+// must outlive the store. They limit nothing but the block cache, which gives way while its account
+// is over: the bounds are those of StoreOptions.
+struct StoreMemory {
+  MemoryAccount* memtables = nullptr;  // those that readers still hold included
+  MemoryAccount* block_cache = nullptr;
+  MemoryAccount* tables = nullptr;  // indexes and filters of open tables
 };
 
 struct StoreOptions {
@@ -129,6 +139,7 @@ struct StoreOptions {
   // Bounds the memory of the memtables of all stores that share it: the store with the largest
   // memtable flushes first. null = each store has its own memtable_bytes only.
   std::shared_ptr<MemtableBudget> memtable_budget;
+  StoreMemory memory;
 
   // Asked once for each newest version of a key that a compaction rewrites and no snapshot can see;
   // kRemove = as if it had been deleted. Called by background threads, at the same time by several.
@@ -143,7 +154,9 @@ struct StoreOptions {
   // write may be there already, in a level above. A merger that fails or emits another key fails
   // the compaction that CompactRange asked for (with its status, or InvalidArgument), and nothing
   // is changed; compactions of the store's own are logged and done without joining. As the filter,
-  // it does not see tables that only move. Empty = nothing is joined.
+  // it does not see tables that only move. Empty, or what it returns is null = nothing is joined.
+  // CompactRange makes and runs its mergers in the thread of its caller; the last one that it makes
+  // sees all that the range held at the call, but for what snapshots see.
   std::function<std::unique_ptr<CompactionMerger>()> new_compaction_merger;
 
   // What Open does when a file is damaged or missing. false: DataLoss. true: Repair, then open;

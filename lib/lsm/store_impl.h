@@ -153,7 +153,7 @@ class StoreImpl final : public Store {
   // What is gathered while the logs are read.
   struct Replay {
     VersionEdit edit;  // tables made of replayed entries
-    std::shared_ptr<Memtable> memtable = std::make_shared<Memtable>();
+    std::shared_ptr<Memtable> memtable;
     uint64_t last_sequence = 0;      // of the store
     uint64_t last_log_sequence = 0;  // of the records so far
     uint64_t records = 0;
@@ -298,7 +298,11 @@ class StoreImpl final : public Store {
   std::shared_ptr<Memtable> NewMemtable() const {
     size_t bytes = options_.memtable_bytes;
     if (options_.memtable_budget) bytes = std::min(bytes, options_.memtable_budget->bytes() / 4);
-    return std::make_shared<Memtable>(Memtable::FilterBytesFor(bytes));
+    return std::make_shared<Memtable>(Memtable::FilterBytesFor(bytes), options_.memory.memtables);
+  }
+  // Without a filter, as few look anything up in it.
+  std::shared_ptr<Memtable> NewReplayMemtable() const {
+    return std::make_shared<Memtable>(0, options_.memory.memtables);
   }
   uint64_t NewFileNumber() { return next_file_number_.fetch_add(1, std::memory_order_relaxed); }
   // The first error stays until Resume; Cancelled (closing) is none.

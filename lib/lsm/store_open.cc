@@ -81,10 +81,11 @@ StoreImpl::StoreImpl(std::string path, const StoreOptions& options, bool read_on
                       .table_bytes = options.table_bytes},
       block_cache_(options.block_cache_bytes == 0
                        ? nullptr
-                       : std::make_unique<sstable::BlockCache>(options.block_cache_bytes)),
+                       : std::make_unique<sstable::BlockCache>(options.block_cache_bytes, 4,
+                                                               options.memory.block_cache)),
       table_cache_(std::make_unique<TableCache>(file_system_, path_, block_cache_.get(),
-                                                options.max_open_tables,
-                                                options.table_memory_bytes)),
+                                                options.max_open_tables, options.table_memory_bytes,
+                                                options.memory.tables)),
       registry_(std::make_shared<TableRegistry>([this] { state_changed_.NotifyAll(); })) {}
 
 absl::Status StoreImpl::Recover(Repairs* repairs) {
@@ -100,6 +101,7 @@ absl::Status StoreImpl::Recover(Repairs* repairs) {
   next_file_number_.store(next_number);
 
   Replay replay;
+  replay.memtable = NewReplayMemtable();
   replay.last_sequence = state.last_sequence;
   replay.log_number = state.log_number;
   replay.repairs = repairs;
@@ -313,7 +315,7 @@ absl::Status StoreImpl::FlushReplayed(Replay* replay) {
   const std::unique_ptr<Iterator> entries = replay->memtable->NewIterator();
   TINYOBS_ASSIGN_OR_RETURN(CompactionResult result, RunCompactionJob(job, entries.get()));
   for (TableMeta& meta : result.tables) replay->edit.added.push_back({0, std::move(meta)});
-  replay->memtable = std::make_shared<Memtable>();
+  replay->memtable = NewReplayMemtable();
   return absl::OkStatus();
 }
 

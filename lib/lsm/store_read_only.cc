@@ -131,6 +131,7 @@ absl::Status StoreImpl::TryLoad(std::shared_ptr<const Version>* version) {
   TINYOBS_RETURN_IF_ERROR(OpenTables(*state->version, version));
 
   Replay replay;
+  replay.memtable = NewReplayMemtable();
   replay.log_number = state->log_number;
   replay.last_sequence = state->last_sequence;
   uint64_t log_bytes = 0;

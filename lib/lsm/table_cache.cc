@@ -10,12 +10,17 @@ namespace tinyobs::lsm {
 
 TableCache::TableCache(FileSystem* file_system, std::string folder,
                        sstable::BlockCache* block_cache, int max_open_tables,
-                       size_t memory_bytes_max)
+                       size_t memory_bytes_max, MemoryAccount* account)
     : file_system_(file_system),
       folder_(std::move(folder)),
       block_cache_(block_cache),
       open_tables_max_(static_cast<size_t>(max_open_tables)),
-      memory_bytes_max_(memory_bytes_max) {}
+      memory_bytes_max_(memory_bytes_max),
+      account_(account) {}
+
+TableCache::~TableCache() {
+  if (account_ != nullptr) account_->Release(memory_bytes());
+}
 
 absl::StatusOr<std::shared_ptr<const sstable::TableReader>> TableCache::Find(
     const TableMeta& meta) {
@@ -39,6 +44,7 @@ absl::StatusOr<std::shared_ptr<const sstable::TableReader>> TableCache::Find(
     const auto [found, inserted] = shard.by_number.try_emplace(meta.number);
     if (inserted) {
       memory_bytes_.fetch_add((*reader)->MemoryUsageBytes(), std::memory_order_relaxed);
+      if (account_ != nullptr) account_->Charge((*reader)->MemoryUsageBytes());
       shard.by_use.push_front({meta.number, *reader});
       found->second = shard.by_use.begin();
     } else {
@@ -72,6 +78,7 @@ void TableCache::Close(std::shared_ptr<const sstable::TableReader> reader) {
   const size_t bytes = reader->MemoryUsageBytes();
   reader = nullptr;  // before it counts as closed
   memory_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
+  if (account_ != nullptr) account_->Release(bytes);
   open_tables_.fetch_sub(1, std::memory_order_relaxed);
 }
 

@@ -24,6 +24,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
+#include "lib/base/memory_accountant.h"
 #include "lib/base/mutex.h"
 #include "lib/lsm/version.h"
 #include "lib/sstable/table_reader.h"
@@ -34,8 +35,11 @@ namespace tinyobs::lsm {
 class TableCache {
  public:
   // `file_system` and `block_cache` (may be null) must outlive the cache and every reader from it.
+  // `account` (may be null) is charged with memory_bytes().
   TableCache(FileSystem* file_system, std::string folder, sstable::BlockCache* block_cache,
-             int max_open_tables, size_t memory_bytes_max = SIZE_MAX);
+             int max_open_tables, size_t memory_bytes_max = SIZE_MAX,
+             MemoryAccount* account = nullptr);
+  ~TableCache();
   TableCache(const TableCache&) = delete;
   TableCache& operator=(const TableCache&) = delete;
 
@@ -79,6 +83,7 @@ class TableCache {
   sstable::BlockCache* const block_cache_;
   const size_t open_tables_max_;
   const size_t memory_bytes_max_;
+  MemoryAccount* const account_;
   std::atomic<size_t> open_tables_{0};
   std::atomic<size_t> memory_bytes_{0};
   std::array<Shard, kShards> shards_;

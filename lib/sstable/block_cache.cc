@@ -1,5 +1,6 @@
 #include "lib/sstable/block_cache.h"
 
+#include <algorithm>
 #include <list>
 #include <utility>
 
@@ -38,7 +39,11 @@ constexpr size_t kEntryOverheadBytes = 112;
 // other down.
 class alignas(64) BlockCache::Shard {
  public:
-  explicit Shard(size_t capacity_bytes) : capacity_bytes_(capacity_bytes) {}
+  Shard(size_t capacity_bytes, MemoryAccount* account)
+      : capacity_bytes_(capacity_bytes), account_(account) {}
+  ~Shard() {
+    if (account_ != nullptr) account_->Release(usage_bytes_);
+  }
 
   std::shared_ptr<const Block> Lookup(const CacheKey& key) {
     MutexLock lock(&mutex_);
@@ -64,14 +69,21 @@ class alignas(64) BlockCache::Shard {
     }
     by_use_.push_front({key, block, cost});
     found->second = by_use_.begin();
+    const size_t before = usage_bytes_;
     usage_bytes_ += cost;
-    while (usage_bytes_ > capacity_bytes_) {
+    size_t allowed = capacity_bytes_;
+    if (account_ != nullptr && account_->over()) {
+      allowed = std::min(allowed, std::max(before, 2 * cost) - cost);
+    }
+    while (usage_bytes_ > allowed) {
       const auto last = std::prev(by_use_.end());
       usage_bytes_ -= last->cost;
       ++evictions_;
       entries_.erase(last->key);
       evicted.splice(evicted.begin(), by_use_, last);
     }
+    if (account_ != nullptr && usage_bytes_ > before) account_->Charge(usage_bytes_ - before);
+    if (account_ != nullptr && usage_bytes_ < before) account_->Release(before - usage_bytes_);
     return block;
   }
 
@@ -92,6 +104,7 @@ class alignas(64) BlockCache::Shard {
   };
 
   const size_t capacity_bytes_;
+  MemoryAccount* const account_;
   mutable Mutex mutex_;
   std::list<Entry> by_use_ ABSL_GUARDED_BY(mutex_);  // most recently used first
   absl::flat_hash_map<CacheKey, std::list<Entry>::iterator, CacheKeyHash> entries_
@@ -102,12 +115,12 @@ class alignas(64) BlockCache::Shard {
   uint64_t evictions_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-BlockCache::BlockCache(size_t capacity_bytes, int shard_bits)
+BlockCache::BlockCache(size_t capacity_bytes, int shard_bits, MemoryAccount* account)
     : capacity_bytes_(capacity_bytes), shard_bits_(shard_bits) {
   TINYOBS_CHECK(shard_bits >= 0 && shard_bits <= 8);
   const size_t count = size_t{1} << shard_bits;
   for (size_t i = 0; i < count; ++i) {
-    shards_.push_back(std::make_unique<Shard>(capacity_bytes / count));
+    shards_.push_back(std::make_unique<Shard>(capacity_bytes / count, account));
   }
 }
 

@@ -6,6 +6,9 @@
 // lives until the last holder drops it and is then no longer counted, so memory may exceed the
 // budget by one block per running iterator.
 //
+// While the memory account it reports to is over its limit, the cache gives way: each new block
+// costs twice its size in old ones.
+//
 // Two readers that miss the same block at once both read it; the second Insert gets the first one's
 // block. Blocks of deleted tables are not looked for: nobody asks for them, so they age out.
 //
@@ -19,6 +22,7 @@
 #include <memory>
 #include <vector>
 
+#include "lib/base/memory_accountant.h"
 #include "lib/sstable/block_reader.h"
 
 namespace tinyobs::sstable {
@@ -36,7 +40,8 @@ struct BlockCacheStats {
 class BlockCache {
  public:
   // A budget of 0 keeps nothing. `shard_bits` 0 to 8; tests use 0 for an exact LRU order.
-  explicit BlockCache(size_t capacity_bytes, int shard_bits = 4);
+  // `account` (may be null) is charged with the usage and must outlive the cache.
+  explicit BlockCache(size_t capacity_bytes, int shard_bits = 4, MemoryAccount* account = nullptr);
   ~BlockCache();
   BlockCache(const BlockCache&) = delete;
   BlockCache& operator=(const BlockCache&) = delete;

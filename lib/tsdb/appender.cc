@@ -1,5 +1,6 @@
 #include "lib/tsdb/appender.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "lib/base/status_macros.h"
@@ -13,33 +14,66 @@ namespace {
 constexpr size_t kMaxMetadataBytes = 4096;
 }  // namespace
 
-absl::Status AppenderImpl::CheckTime(int64_t timestamp_ms,
-                                     const std::function<std::string()>& describe) {
+absl::Status AppenderImpl::Refuse(size_t samples, absl::Status status) {
+  environment_.samples_rejected->fetch_add(samples, std::memory_order_relaxed);
+  return status;
+}
+
+absl::Status AppenderImpl::CheckTimes(int64_t first_ms, int64_t last_ms,
+                                      const std::function<std::string()>& describe) {
   const int64_t now_ms = environment_.clock->NowMs();
   // Unsigned, because two times may be further apart than an int64 can say.
   const bool future =
-      timestamp_ms > now_ms && static_cast<uint64_t>(timestamp_ms) - static_cast<uint64_t>(now_ms) >
-                                   static_cast<uint64_t>(environment_.max_future_ms);
-  if (!future && environment_.partitioning->Contains(timestamp_ms)) return absl::OkStatus();
-  environment_.samples_rejected->fetch_add(1, std::memory_order_relaxed);
+      last_ms > now_ms && static_cast<uint64_t>(last_ms) - static_cast<uint64_t>(now_ms) >
+                              static_cast<uint64_t>(environment_.max_future_ms);
   if (future) {
     return absl::InvalidArgumentError(
-        StrCat(describe(), ": timestamp ", timestamp_ms, " ms is in the future: the limit is ",
+        StrCat(describe(), ": timestamp ", last_ms, " ms is in the future: the limit is ",
                environment_.max_future_ms, " ms after now, ", now_ms, " ms"));
   }
-  return absl::InvalidArgumentError(StrCat(describe(), ": timestamp ", timestamp_ms,
-                                           " ms is too far from 1970 to have a partition of ",
-                                           environment_.partitioning->partition_ms(), " ms"));
+  const Partitioning& partitioning = *environment_.partitioning;
+  if (partitioning.Contains(first_ms) && partitioning.Contains(last_ms)) return absl::OkStatus();
+  return absl::InvalidArgumentError(StrCat(
+      describe(), ": timestamp ", partitioning.Contains(last_ms) ? first_ms : last_ms,
+      " ms is too far from 1970 to have a partition of ", partitioning.partition_ms(), " ms"));
+}
+
+// Only that they can be handles: whether the series is still there is known when it is its turn.
+absl::Status AppenderImpl::CheckHandles(std::span<const SeriesHandle> series) {
+  const SeriesRef limit = environment_.index->ref_limit();
+  SeriesHandle greatest{};
+  for (const SeriesHandle handle : series) greatest = std::max(greatest, handle);
+  if (series.empty() || static_cast<uint64_t>(greatest) < limit) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      StrCat("not a handle of this database: ", static_cast<uint64_t>(greatest)));
+}
+
+absl::Status AppenderImpl::CheckLengths(size_t series, size_t times, size_t values) {
+  if (series == times && times == values) return absl::OkStatus();
+  return absl::InvalidArgumentError(StrCat("columns of different length: ", series, " series, ",
+                                           times, " times, ", values, " values"));
+}
+
+void AppenderImpl::AppendRefs(std::span<const SeriesHandle> series) {
+  std::vector<SeriesRef>& refs = batch_.samples.refs;
+  const size_t before = refs.size();
+  refs.resize(before + series.size());
+  for (size_t i = 0; i < series.size(); ++i) {
+    refs[before + i] = static_cast<SeriesRef>(series[i]);
+  }
 }
 
 absl::Status AppenderImpl::Add(const Labels& labels, int64_t timestamp_ms, double value) {
   const std::string_view metric = labels.metric();
   if (metric.empty()) {
-    environment_.samples_rejected->fetch_add(1, std::memory_order_relaxed);
-    return absl::InvalidArgumentError(
-        StrCat(labels.ToString(), ": a series needs a metric name, the label ", kMetricName));
+    return Refuse(
+        1, absl::InvalidArgumentError(StrCat(
+               labels.ToString(), ": a series needs a metric name, the label ", kMetricName)));
   }
-  TINYOBS_RETURN_IF_ERROR(CheckTime(timestamp_ms, [&] { return labels.ToString(); }));
+  if (auto status = CheckTimes(timestamp_ms, timestamp_ms, [&] { return labels.ToString(); });
+      !status.ok()) {
+    return Refuse(1, std::move(status));
+  }
   const std::string& canonical = labels.canonical_bytes();
   const SeriesKey key = environment_.index->KeyOf(canonical);
   SeriesRef ref;
@@ -51,7 +85,7 @@ absl::Status AppenderImpl::Add(const Labels& labels, int64_t timestamp_ms, doubl
     if (is_new) batch_.unknown.push_back({canonical, std::string(metric), key});
     ref = at->second;
   }
-  batch_.record.samples.push_back({ref, timestamp_ms, value});
+  batch_.samples.Add(ref, timestamp_ms, value);
   return absl::OkStatus();
 }
 
@@ -65,15 +99,60 @@ absl::StatusOr<SeriesHandle> AppenderImpl::Resolve(const Labels& labels) {
 }
 
 absl::Status AppenderImpl::Add(SeriesHandle series, int64_t timestamp_ms, double value) {
-  const auto number = static_cast<uint64_t>(series);
-  if (number > kMaxSeriesRef || !environment_.index->Contains(static_cast<SeriesRef>(number))) {
-    environment_.samples_rejected->fetch_add(1, std::memory_order_relaxed);
-    return absl::InvalidArgumentError(StrCat("not a handle of this database: ", number));
+  return AddBatch({&series, 1}, {&timestamp_ms, 1}, {&value, 1});
+}
+
+absl::Status AppenderImpl::AddAt(int64_t timestamp_ms, std::span<const SeriesHandle> series,
+                                 std::span<const double> values) {
+  absl::Status status = CheckLengths(series.size(), values.size(), values.size());
+  if (status.ok()) status = CheckHandles(series);
+  if (status.ok()) {
+    status = CheckTimes(timestamp_ms, timestamp_ms, [] { return std::string("a scrape"); });
   }
-  const auto ref = static_cast<SeriesRef>(number);
-  TINYOBS_RETURN_IF_ERROR(
-      CheckTime(timestamp_ms, [&] { return environment_.index->LabelsOf(ref).ToString(); }));
-  batch_.record.samples.push_back({ref, timestamp_ms, value});
+  if (!status.ok()) return Refuse(values.size(), std::move(status));
+  AppendRefs(series);
+  SampleBatch& samples = batch_.samples;
+  samples.timestamps_ms.insert(samples.timestamps_ms.end(), values.size(), timestamp_ms);
+  samples.values.insert(samples.values.end(), values.begin(), values.end());
+  return absl::OkStatus();
+}
+
+absl::Status AppenderImpl::AddBatch(std::span<const SeriesHandle> series,
+                                    std::span<const int64_t> timestamps_ms,
+                                    std::span<const double> values) {
+  absl::Status status = CheckLengths(series.size(), timestamps_ms.size(), values.size());
+  if (status.ok()) status = CheckHandles(series);
+  if (status.ok() && !values.empty()) {
+    const auto [first, last] = std::minmax_element(timestamps_ms.begin(), timestamps_ms.end());
+    status = CheckTimes(*first, *last, [&, worst = last - timestamps_ms.begin()] {
+      const auto ref = static_cast<SeriesRef>(series[worst]);
+      return environment_.index->Contains(ref) ? environment_.index->LabelsOf(ref).ToString()
+                                               : std::string("a removed series");
+    });
+  }
+  if (!status.ok()) return Refuse(values.size(), std::move(status));
+  AppendRefs(series);
+  SampleBatch& samples = batch_.samples;
+  samples.timestamps_ms.insert(samples.timestamps_ms.end(), timestamps_ms.begin(),
+                               timestamps_ms.end());
+  samples.values.insert(samples.values.end(), values.begin(), values.end());
+  return absl::OkStatus();
+}
+
+absl::Status AppenderImpl::AddColumn(SeriesHandle series, std::span<const int64_t> timestamps_ms,
+                                     std::span<const double> values) {
+  absl::Status status = CheckLengths(values.size(), timestamps_ms.size(), values.size());
+  if (status.ok()) status = CheckHandles({&series, 1});
+  if (status.ok() && !values.empty()) {
+    const auto [first, last] = std::minmax_element(timestamps_ms.begin(), timestamps_ms.end());
+    status = CheckTimes(*first, *last, [] { return std::string("a column"); });
+  }
+  if (!status.ok()) return Refuse(values.size(), std::move(status));
+  SampleBatch& samples = batch_.samples;
+  samples.refs.insert(samples.refs.end(), values.size(), static_cast<SeriesRef>(series));
+  samples.timestamps_ms.insert(samples.timestamps_ms.end(), timestamps_ms.begin(),
+                               timestamps_ms.end());
+  samples.values.insert(samples.values.end(), values.begin(), values.end());
   return absl::OkStatus();
 }
 
@@ -88,13 +167,13 @@ absl::Status AppenderImpl::SetMetadata(std::string_view metric, const MetricMeta
     return absl::InvalidArgumentError(StrCat("metadata of ", EscapeForMessage(metric), ": ", bytes,
                                              " bytes; the limit is ", kMaxMetadataBytes));
   }
-  batch_.record.metadata.push_back({std::string(metric), metadata});
+  batch_.metadata.push_back({std::string(metric), metadata});
   return absl::OkStatus();
 }
 
 absl::Status AppenderImpl::Commit() {
-  if (batch_.record.samples.empty() && batch_.record.metadata.empty()) return absl::OkStatus();
-  const size_t samples = batch_.record.samples.size();
+  if (batch_.empty()) return absl::OkStatus();
+  const size_t samples = batch_.samples.refs.size();
   const absl::Status status = environment_.commit(&batch_);
   if (!status.ok()) {
     environment_.samples_rejected->fetch_add(samples, std::memory_order_relaxed);
@@ -104,7 +183,8 @@ absl::Status AppenderImpl::Commit() {
 }
 
 void AppenderImpl::Rollback() {
-  batch_.record.clear();
+  batch_.samples.clear();
+  batch_.metadata.clear();
   batch_.unknown.clear();
   unknown_by_labels_.clear();
 }

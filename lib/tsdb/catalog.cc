@@ -39,49 +39,94 @@ std::unique_ptr<Iterator> RowsOf(const lsm::Store& store, RowKind kind) {
   return rows;
 }
 
-// Labels as every series has them: canonical, with a metric name.
-bool AreSeriesLabels(std::string_view bytes) {
-  const auto labels = Labels::FromCanonicalBytes(bytes);
-  return labels.ok() && !labels->metric().empty();
+absl::StatusOr<NewSeries> ParseSeriesRow(const Iterator& row) {
+  ByteReader key(row.key().substr(2));
+  ByteReader value(row.value());
+  NewSeries series;
+  series.id = key.BigEndian64();
+  series.ref = static_cast<SeriesRef>(value.BoundedVarint64(kMaxSeriesRef));
+  series.canonical_labels = std::string(value.rest());
+  if (!key.ok() || !key.empty() || !value.ok() || !AreSeriesLabels(series.canonical_labels)) {
+    return BadRow("series", row, "an id, a ref and labels");
+  }
+  return series;
 }
 
 }  // namespace
 
-absl::Status Catalog::Load(const lsm::Store& store) {
-  // Rows come in the order of ids, the index wants the order of refs.
-  std::vector<NewSeries> all;
-  const auto series_rows = RowsOf(store, RowKind::kSeries);
-  for (; series_rows->Valid(); series_rows->Next()) {
-    ByteReader key(series_rows->key().substr(2));
-    ByteReader value(series_rows->value());
-    NewSeries series;
-    series.id = key.BigEndian64();
-    series.ref = static_cast<SeriesRef>(value.BoundedVarint64(kMaxSeriesRef));
-    series.canonical_labels = std::string(value.rest());
-    if (!key.ok() || !key.empty() || !value.ok() || !AreSeriesLabels(series.canonical_labels)) {
-      return BadRow("series", *series_rows, "an id, a ref and labels");
-    }
-    all.push_back(std::move(series));
+absl::Status Catalog::Load(const lsm::Store& store, std::optional<SeriesRef> snapshot_end) {
+  if (!snapshot_end.has_value()) TINYOBS_RETURN_IF_ERROR(LoadSeries(store));
+  TINYOBS_RETURN_IF_ERROR(LoadNext(store));
+  {
+    MutexLock lock(&mutex_);
+    saved_end_ = snapshot_end.value_or(index_->series_end());
   }
-  TINYOBS_RETURN_IF_ERROR(series_rows->status());
-  std::sort(all.begin(), all.end(),
-            [](const NewSeries& a, const NewSeries& b) { return a.ref < b.ref; });
-  for (const NewSeries& series : all) TINYOBS_RETURN_IF_ERROR(Replay(series));
+  return LoadMetadata(store);
+}
 
+absl::Status Catalog::LoadSeries(const lsm::Store& store) {
+  // Rows come in the order of ids, posting lists want the order of refs: they come last.
+  std::unique_ptr<SeriesTable> table = index_->NewTable();
+  const auto rows = RowsOf(store, RowKind::kSeries);
+  for (; rows->Valid(); rows->Next()) {
+    TINYOBS_ASSIGN_OR_RETURN(const NewSeries series, ParseSeriesRow(*rows));
+    if (!table->Insert(series.ref, series.id, series.canonical_labels)) {
+      return BadRow("series", *rows, "a ref and labels that no other row has");
+    }
+  }
+  TINYOBS_RETURN_IF_ERROR(rows->status());
+  table->PostAll();
+  index_->Adopt(std::move(table));
+  return absl::OkStatus();
+}
+
+absl::Status Catalog::LoadMissing(const lsm::Store& store) {
+  if (std::max(index_->series_end(), saved_end()) >= stored_next_ref_) return absl::OkStatus();
+  std::vector<NewSeries> missing;
+  const auto rows = RowsOf(store, RowKind::kSeries);
+  for (; rows->Valid(); rows->Next()) {
+    TINYOBS_ASSIGN_OR_RETURN(NewSeries series, ParseSeriesRow(*rows));
+    if (series.ref >= index_->series_end()) missing.push_back(std::move(series));
+  }
+  TINYOBS_RETURN_IF_ERROR(rows->status());
+  std::sort(missing.begin(), missing.end(),
+            [](const NewSeries& a, const NewSeries& b) { return a.ref < b.ref; });
+  for (const NewSeries& series : missing) TINYOBS_RETURN_IF_ERROR(Replay(series));
+  return absl::OkStatus();
+}
+
+absl::Status Catalog::LoadNext(const lsm::Store& store) {
+  const auto row = RowsOf(store, RowKind::kNext);
+  if (!row->Valid()) return row->status();
+  ByteReader value(row->value());
+  const uint64_t next_ref = value.BoundedVarint64(uint64_t{kMaxSeriesRef} + 1);
+  const uint64_t next_metric_id = value.BoundedVarint64(UINT32_MAX);
+  if (!value.ok() || !value.empty()) return BadRow("next", *row, "a ref and a metric id");
+  stored_next_ref_ = static_cast<SeriesRef>(next_ref);
+  index_->RaiseNext(stored_next_ref_, static_cast<uint32_t>(next_metric_id));
+  return absl::OkStatus();
+}
+
+void Catalog::PutNext(lsm::WriteBatch* batch) const {
+  std::string value;
+  PutVarint64(&value, index_->next_ref());
+  PutVarint64(&value, index_->next_metric_id());
+  batch->Put(NextRowKey(), value);
+}
+
+absl::Status Catalog::LoadMetadata(const lsm::Store& store) {
   const size_t prefix_bytes = RowPrefix(RowKind::kMetricMetadata).size();
-  const auto metadata_rows = RowsOf(store, RowKind::kMetricMetadata);
+  const auto rows = RowsOf(store, RowKind::kMetricMetadata);
   MutexLock lock(&mutex_);
-  saved_end_ = index_->ref_limit();
-  for (; metadata_rows->Valid(); metadata_rows->Next()) {
-    ByteReader value(metadata_rows->value());
+  for (; rows->Valid(); rows->Next()) {
+    ByteReader value(rows->value());
     Entry entry;
     if (!ReadMetadata(&value, &entry.metadata)) {
-      return BadRow("metadata", *metadata_rows, "type, help and unit");
+      return BadRow("metadata", *rows, "type, help and unit");
     }
-    metadata_.insert_or_assign(std::string(metadata_rows->key().substr(prefix_bytes)),
-                               std::move(entry));
+    metadata_.insert_or_assign(std::string(rows->key().substr(prefix_bytes)), std::move(entry));
   }
-  return metadata_rows->status();
+  return rows->status();
 }
 
 absl::Status Catalog::Replay(const NewSeries& series) {
@@ -97,10 +142,13 @@ absl::Status Catalog::Replay(const NewSeries& series) {
         StrCat("series ", index_->LabelsOf(*known).ToString(), ": expected number ", *known,
                " and id ", index_->IdOf(*known), ", found ", series.ref, " and ", series.id));
   }
-  const SeriesRef limit = index_->ref_limit();
-  if (series.ref < limit || series.ref - limit > kMaxRefGap) {
-    return absl::DataLossError(StrCat("series number ", series.ref, ": expected the next, ", limit,
-                                      ", for ", EscapeForMessage(series.canonical_labels)));
+  // Series of the log may have lower refs than the next: that counts those it tells of.
+  const SeriesRef end = index_->series_end();
+  const SeriesRef next = index_->next_ref();
+  if (series.ref < end || (series.ref > next && series.ref - next > kMaxRefGap)) {
+    return absl::DataLossError(StrCat("series number ", series.ref, ": expected one from ", end,
+                                      " to ", next, ", for ",
+                                      EscapeForMessage(series.canonical_labels)));
   }
   index_->Add(series.ref, series.id, series.canonical_labels);
   return absl::OkStatus();
@@ -129,19 +177,25 @@ MetricMetadata Catalog::Metadata(std::string_view metric) const {
 
 Catalog::Unsaved Catalog::PutUnsaved(size_t limit, lsm::WriteBatch* batch) {
   Unsaved unsaved;
-  const SeriesRef ref_limit = index_->ref_limit();
+  const SeriesRef ref_limit = index_->next_ref();
   MutexLock lock(&mutex_);
   unsaved.ref_end = saved_end_;
   std::string value;
   const auto has_room = [&] { return batch->size_bytes() < kMaxBatchBytes; };
+  const SeriesRef first = unsaved.ref_end;
   for (; unsaved.ref_end < ref_limit && limit > 0 && has_room(); ++unsaved.ref_end) {
-    if (!index_->Contains(unsaved.ref_end)) continue;
     value.clear();
     PutVarint64(&value, unsaved.ref_end);
-    index_->AppendCanonicalLabels(unsaved.ref_end, &value);
-    batch->Put(SeriesRowKey(index_->IdOf(unsaved.ref_end)), value);
+    const size_t labels_at = value.size();
+    SeriesId id = 0;
+    if (!index_->Describe(unsaved.ref_end, &id, &value)) continue;  // removed
+    if (static_cast<SeriesRef>(id) != unsaved.ref_end) {
+      unsaved.revived.push_back(value.substr(labels_at));
+    }
+    batch->Put(SeriesRowKey(id), value);
     --limit;
   }
+  if (unsaved.ref_end > first && !batch->empty()) PutNext(batch);
   for (const std::string& metric : unsaved_metrics_) {
     if (!has_room()) break;
     const Entry& entry = metadata_.at(metric);
@@ -166,6 +220,16 @@ void Catalog::MarkSaved(const Unsaved& saved) {
   again.insert(again.end(), unsaved_metrics_.begin() + saved.metrics.size(),
                unsaved_metrics_.end());
   unsaved_metrics_ = std::move(again);
+}
+
+SeriesRef Catalog::saved_end() const {
+  MutexLock lock(&mutex_);
+  return saved_end_;
+}
+
+void Catalog::PutRemoved(std::span<const SeriesId> ids, lsm::WriteBatch* batch) const {
+  for (const SeriesId id : ids) batch->Delete(SeriesRowKey(id));
+  PutNext(batch);
 }
 
 }  // namespace tinyobs::tsdb

@@ -5,6 +5,8 @@
 // are written. Metadata of metrics (type, help, unit) is small and read often: all of it is in
 // memory.
 //
+// One more row says which ref and metric id come next: whoever had the last one may be gone.
+//
 // Invariant: the refs of the saved series are exactly those below the watermark.
 //
 // Thread-safety: thread-safe; PutUnsaved and MarkSaved are for one thread at a time (the sealer).
@@ -12,6 +14,8 @@
 #define TINYOBS_LIB_TSDB_CATALOG_H_
 
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,7 +26,7 @@
 #include "lib/base/mutex.h"
 #include "lib/lsm/store.h"
 #include "lib/lsm/write_batch.h"
-#include "lib/tsdb/head_log_record.h"
+#include "lib/tsdb/commit_record.h"
 #include "lib/tsdb/series_index.h"
 #include "tinyobs/sample.h"
 
@@ -36,7 +40,13 @@ class Catalog {
       : index_(index), metadata_limit_(metadata_limit) {}
 
   // Fills the index and the metadata from the LSM. DataLoss: a row that makes no sense. Call once.
-  absl::Status Load(const lsm::Store& store);
+  // `snapshot_end`: the index has been filled already, from a snapshot of all saved series below
+  // it; then the rows of series are not read.
+  absl::Status Load(const lsm::Store& store, std::optional<SeriesRef> snapshot_end = std::nullopt);
+  // After the head log was replayed on top of a snapshot: adds the series that have a row but were
+  // in neither. There are none, unless a power failure took the end of the log after rows had been
+  // flushed; only then the rows are read.
+  absl::Status LoadMissing(const lsm::Store& store);
 
   // Adds a series that the head log told of. One that is there already with the same ref is fine.
   // DataLoss: labels that are none, or another series or ref than what is known.
@@ -50,10 +60,19 @@ class Catalog {
   struct Unsaved {
     SeriesRef ref_end = 0;
     std::vector<std::pair<std::string, uint64_t>> metrics;  // and their state, as Entry::changes
+    // Labels of those that were cold once: they must leave ColdSeries in the same batch.
+    std::vector<std::string> revived;
   };
   Unsaved PutUnsaved(size_t limit, lsm::WriteBatch* batch);
   // The batch of that PutUnsaved is in the LSM.
   void MarkSaved(const Unsaved& saved);
+  // All series below it have rows: what a snapshot of the index may contain.
+  SeriesRef saved_end() const;
+
+  // Series that leave the index, deleted or gone cold: their rows go. The head log must not name
+  // them any more, or replay would bring them back. REQUIRES: no PutUnsaved waits for its
+  // MarkSaved, as it could write the rows again.
+  void PutRemoved(std::span<const SeriesId> ids, lsm::WriteBatch* batch) const;
 
  private:
   struct Entry {
@@ -62,8 +81,15 @@ class Catalog {
     uint64_t saved_changes = 0;  // of those, in the row
   };
 
+  absl::Status LoadSeries(const lsm::Store& store);
+  absl::Status LoadMetadata(const lsm::Store& store);
+  // Reads the row and tells the index.
+  absl::Status LoadNext(const lsm::Store& store);
+  void PutNext(lsm::WriteBatch* batch) const;
+
   SeriesIndex* const index_;
   const uint64_t metadata_limit_;
+  SeriesRef stored_next_ref_ = 0;  // as the row said at Load
 
   mutable Mutex mutex_;
   SeriesRef saved_end_ ABSL_GUARDED_BY(mutex_) = 0;  // refs below it have rows

@@ -1,18 +1,18 @@
 #include "lib/tsdb/chunk_store.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "lib/base/check.h"
 #include "lib/base/coding.h"
 #include "lib/base/status_macros.h"
 #include "lib/base/strings.h"
+#include "lib/tsdb/chunk_scan.h"
 
 namespace tinyobs::tsdb {
 
 namespace {
-
-constexpr uint8_t kPartitionRowVersion = 1;
 
 // The chunks are covered by the head log until the LSM has flushed them.
 lsm::WriteOptions Unlogged() {
@@ -21,98 +21,50 @@ lsm::WriteOptions Unlogged() {
   return options;
 }
 
-std::string SeriesPrefix(uint32_t partition, SeriesId series) {
-  std::string key = EncodeChunkKey({Tier::kRaw, partition, series, 0});
-  key.resize(kChunkPrefixBytes + sizeof(SeriesId));
-  return key;
-}
-
 }  // namespace
 
-void EncodeStoredChunk(Generation generation, std::span<const int64_t> timestamps_ms,
-                       std::span<const double> values, chunk::Encoder* encoder, std::string* out) {
-  PutVarint64(out, generation >> 32);
-  PutVarint64(out, generation & 0xffffffff);
-  encoder->Encode(timestamps_ms, values, out);
-}
-
-absl::StatusOr<StoredChunk> ParseStoredChunk(const ChunkKey& key, const Partitioning& partitioning,
-                                             std::string_view value) {
-  StoredChunk stored;
-  ByteReader reader(value);
-  const uint64_t epoch = reader.BoundedVarint64(UINT32_MAX);
-  stored.generation = epoch << 32 | reader.BoundedVarint64(UINT32_MAX);
-  const auto where = [&] {
-    return StrCat("chunk of series ", key.series, " in partition ", key.partition, " at offset ",
-                  key.offset_ms, " ms");
-  };
-  if (!reader.ok()) {
-    return absl::DataLossError(
-        StrCat(where(), ": expected a generation, found ", value.size(), " bytes that are none"));
-  }
-  stored.bytes = reader.rest();
-  auto header = chunk::ReadHeader(stored.bytes);
-  if (!header.ok()) {
-    return absl::Status(header.status().code(),
-                        StrCat(where(), ": ", FromAbsl(header.status().message())));
-  }
-  stored.header = *header;
-  const ChunkKey expected =
-      partitioning.Contains(header->first_ms) && header->first_ms <= header->last_ms
-          ? RawChunkKey(partitioning, key.series, header->first_ms)
-          : ChunkKey{};
-  if (expected.partition != key.partition || expected.offset_ms != key.offset_ms ||
-      partitioning.NumberOf(header->last_ms) != key.partition) {
-    return absl::DataLossError(StrCat(where(), ": expected samples from its key on, found ",
-                                      header->first_ms, " to ", header->last_ms));
-  }
-  return stored;
-}
-
-void PartitionCounts::Include(int64_t first_ms, int64_t last_ms) {
-  oldest_ms = std::min(oldest_ms, first_ms);
-  newest_ms = std::max(newest_ms, last_ms);
-}
-
-std::string EncodePartitionCounts(const PartitionCounts& counts) {
+absl::StatusOr<uint32_t> ChunkStore::UnfinishedDrop() const {
   std::string value;
-  value.push_back(static_cast<char>(kPartitionRowVersion));
-  PutVarint64(&value, counts.samples);
-  PutVarint64(&value, counts.chunks);
-  PutZigZag64(&value, counts.oldest_ms);
-  PutZigZag64(&value, counts.newest_ms);
-  return value;
-}
-
-bool DecodePartitionCounts(std::string_view value, PartitionCounts* counts) {
+  const absl::Status found = store_->Get(RowPrefix(RowKind::kDropping), &value);
+  if (absl::IsNotFound(found)) return 0;
+  TINYOBS_RETURN_IF_ERROR(found);
   ByteReader reader(value);
-  if (reader.Byte() != kPartitionRowVersion) return false;
-  counts->samples = reader.Varint64();
-  counts->chunks = reader.Varint64();
-  counts->oldest_ms = reader.ZigZag64();
-  counts->newest_ms = reader.ZigZag64();
-  return reader.ok() && reader.empty();
+  const uint32_t end_partition = reader.BigEndian32();
+  if (reader.ok() && reader.empty()) return end_partition;
+  return absl::DataLossError(
+      StrCat("row of a drop: expected a partition, found ", EscapeForMessage(value)));
 }
 
-absl::Status ChunkStore::Load() {
+absl::Status ChunkStore::Load(bool read_only) {
+  MutexLock turn(&turn_);
+  TINYOBS_ASSIGN_OR_RETURN(const uint32_t end_partition, UnfinishedDrop());
   lsm::ReadOptions options;
-  options.lower_bound = RowPrefix(RowKind::kPartition);
-  options.upper_bound = PrefixEnd(options.lower_bound);
+  options.prefix = RowPrefix(RowKind::kPartition);
   const auto rows = store_->NewIterator(options);
-  MutexLock lock(&mutex_);
+  staged_.clear();
+  lsm::WriteBatch gone;
   for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
-    ByteReader key(rows->key().substr(options.lower_bound.size()));
+    ByteReader key(rows->key().substr(options.prefix.size()));
     const uint8_t tier = key.Byte();
     const uint32_t partition = key.BigEndian32();
     PartitionCounts counts;
     if (!key.ok() || !key.empty() || !DecodePartitionCounts(rows->value(), &counts)) {
       return absl::DataLossError(StrCat("partition row ", EscapeForMessage(rows->key()),
-                                        ": expected tier, number and ", "counts, found ",
+                                        ": expected tier, number and counts, found ",
                                         EscapeForMessage(rows->value())));
     }
-    if (tier == static_cast<uint8_t>(Tier::kRaw)) partitions_[partition] = counts;
+    if (tier != static_cast<uint8_t>(Tier::kRaw)) continue;
+    if (partition >= end_partition) {
+      staged_[partition] = counts;
+    } else {
+      gone.Delete(rows->key());
+    }
   }
-  return rows->status();
+  TINYOBS_RETURN_IF_ERROR(rows->status());
+  Publish();
+  if (end_partition == 0 || read_only) return absl::OkStatus();
+  if (!gone.empty()) TINYOBS_RETURN_IF_ERROR(store_->Write(Unlogged(), gone));
+  return FinishDrop(end_partition);
 }
 
 PartitionCounts* ChunkStore::Staged(uint32_t partition) {
@@ -128,132 +80,107 @@ PartitionCounts* ChunkStore::Staged(uint32_t partition) {
 void ChunkStore::StageChunk(const NewChunk& chunk, lsm::WriteBatch* batch) {
   const ChunkKey key = RawChunkKey(partitioning_, chunk.series, chunk.timestamps_ms.front());
   TINYOBS_DCHECK(partitioning_.NumberOf(chunk.timestamps_ms.back()) == key.partition);
+  const GenerationRun run{0, chunk.timestamps_ms.size()};
   std::string value;
-  EncodeStoredChunk(chunk.generation, chunk.timestamps_ms, chunk.values, &encoder_, &value);
+  EncodeStoredChunk({&run, 1}, chunk.timestamps_ms, chunk.values, &encoder_, &value, chunk.hint);
   batch->Put(EncodeChunkKey(key), value);
   PartitionCounts* const counts = Staged(key.partition);
+  counts->samples += chunk.timestamps_ms.size();
   ++counts->chunks;
+  ++counts->unmerged_chunks;
   counts->Include(chunk.timestamps_ms.front(), chunk.timestamps_ms.back());
+}
+
+absl::Status ChunkStore::PlaceChunks(std::span<const NewChunk* const> chunks, Iterator* rows,
+                                     lsm::WriteBatch* batch) {
+  const int64_t any_ms = chunks[0]->timestamps_ms.front();
+  const uint32_t partition = partitioning_.NumberOf(any_ms);
+  TimeRange range{any_ms, any_ms};
+  for (const NewChunk* const chunk : chunks) {
+    range.from_ms = std::min(range.from_ms, chunk->timestamps_ms.front());
+    range.to_ms = std::max(range.to_ms, chunk->timestamps_ms.back());
+  }
+  const std::string prefix = SeriesPrefix(Tier::kRaw, partition, chunks[0]->series);
+  MoveForward(prefix, rows);
+  TINYOBS_RETURN_IF_ERROR(series_rows_.Load(prefix, range, rows));
+  PartitionCounts* const counts = Staged(partition);
+  for (const NewChunk* const chunk : chunks) {
+    TINYOBS_ASSIGN_OR_RETURN(const uint64_t new_times,
+                             series_rows_.Place(*chunk, merging_ != partition, &encoder_));
+    counts->samples += new_times;
+  }
+  series_rows_.PutChanges(batch, counts);
+  return absl::OkStatus();
+}
+
+absl::Status ChunkStore::WriteWithLook(std::span<const NewChunk> chunks, lsm::WriteBatch* batch) {
+  const auto place = [this](const NewChunk* chunk) {
+    return std::pair(partitioning_.NumberOf(chunk->timestamps_ms.front()), chunk->series);
+  };
+  std::vector<const NewChunk*> order;
+  order.reserve(chunks.size());
+  for (const NewChunk& chunk : chunks) order.push_back(&chunk);
+  // Stable: within a series the order is that of writing.
+  std::stable_sort(order.begin(), order.end(),
+                   [&place](const NewChunk* a, const NewChunk* b) { return place(a) < place(b); });
+  lsm::ReadOptions options;
+  options.lower_bound = SeriesPrefix(Tier::kRaw, place(order.front()).first, 0);
+  options.upper_bound = PrefixEnd(ChunkPrefix(Tier::kRaw, place(order.back()).first));
+  options.fill_cache = false;
+  const auto rows = store_->NewIterator(options);
+  for (auto begin = order.begin(); begin != order.end();) {
+    const auto end = std::find_if(
+        begin, order.end(), [&](const NewChunk* chunk) { return place(chunk) != place(*begin); });
+    if (std::any_of(begin, end, [](const NewChunk* chunk) { return chunk->may_overlap; })) {
+      TINYOBS_RETURN_IF_ERROR(PlaceChunks({begin, end}, rows.get(), batch));
+    } else {
+      for (; begin != end; ++begin) StageChunk(**begin, batch);
+    }
+    begin = end;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ChunkStore::Write(std::span<const NewChunk> chunks) {
+  lsm::WriteBatch batch;
+  staged_.clear();
+  const bool look = std::any_of(chunks.begin(), chunks.end(),
+                                [](const NewChunk& chunk) { return chunk.may_overlap; });
+  absl::Status status;
+  if (look) {
+    status = WriteWithLook(chunks, &batch);
+  } else {
+    for (const NewChunk& chunk : chunks) StageChunk(chunk, &batch);
+  }
+  if (status.ok()) return Commit(&batch);
+  staged_.clear();
+  return status;
 }
 
 absl::Status ChunkStore::Commit(lsm::WriteBatch* batch) {
   for (const auto& [partition, counts] : staged_) {
-    batch->Put(PartitionRowKey(Tier::kRaw, partition), EncodePartitionCounts(counts));
+    const std::string key = PartitionRowKey(Tier::kRaw, partition);
+    if (counts.samples > 0) {
+      batch->Put(key, EncodePartitionCounts(counts));
+    } else {
+      batch->Delete(key);
+    }
   }
   const absl::Status status = store_->Write(Unlogged(), *batch);
   if (!status.ok()) staged_.clear();
   return status;
 }
 
-absl::Status ChunkStore::Write(std::span<const NewChunk> chunks) {
-  lsm::WriteBatch batch;
-  staged_.clear();
-  for (const NewChunk& chunk : chunks) {
-    StageChunk(chunk, &batch);
-    Staged(partitioning_.NumberOf(chunk.timestamps_ms.front()))->samples +=
-        chunk.timestamps_ms.size();
-  }
-  return Commit(&batch);
-}
-
 void ChunkStore::Publish() {
   MutexLock lock(&mutex_);
-  for (const auto& [partition, counts] : staged_) partitions_[partition] = counts;
-  staged_.clear();
-}
-
-struct ChunkStore::Existing {
-  std::string key;
-  Generation generation;
-  chunk::Header header;
-  std::string bytes;
-};
-
-absl::StatusOr<std::vector<ChunkStore::Existing>> ChunkStore::ListExisting(
-    const NewChunk& chunk) const {
-  const uint32_t partition = partitioning_.NumberOf(chunk.timestamps_ms.front());
-  lsm::ReadOptions options;
-  options.lower_bound = SeriesPrefix(partition, chunk.series);
-  options.upper_bound = PrefixEnd(options.lower_bound);
-  options.fill_cache = false;
-  const auto rows = store_->NewIterator(options);
-  std::vector<Existing> existing;
-  for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
-    ChunkKey key;
-    if (!DecodeChunkKey(rows->key(), &key)) {
-      return absl::DataLossError(StrCat("not the key of a chunk: ", EscapeForMessage(rows->key())));
-    }
-    TINYOBS_ASSIGN_OR_RETURN(const StoredChunk stored,
-                             ParseStoredChunk(key, partitioning_, rows->value()));
-    existing.push_back(
-        {std::string(rows->key()), stored.generation, stored.header, std::string(stored.bytes)});
-  }
-  TINYOBS_RETURN_IF_ERROR(rows->status());
-  return existing;
-}
-
-absl::Status ChunkStore::WriteOverlapping(const NewChunk& chunk) {
-  staged_.clear();
-  const int64_t first_ms = chunk.timestamps_ms.front();
-  const int64_t last_ms = chunk.timestamps_ms.back();
-  TINYOBS_ASSIGN_OR_RETURN(std::vector<Existing> existing, ListExisting(chunk));
-  size_t overlapping = 0;
-  bool key_taken = false;
-  std::vector<int64_t> known_times;
-  for (const Existing& other : existing) {
-    if (other.header.last_ms < first_ms || other.header.first_ms > last_ms) continue;
-    ++overlapping;
-    key_taken = key_taken || other.header.first_ms == first_ms;
-    Columns columns;
-    TINYOBS_RETURN_IF_ERROR(chunk::Decode(other.bytes, &columns));
-    known_times.insert(known_times.end(), columns.timestamps_ms.begin(),
-                       columns.timestamps_ms.end());
-  }
-  PartitionCounts* const counts = Staged(partitioning_.NumberOf(first_ms));
-  std::sort(known_times.begin(), known_times.end());
-  for (const int64_t time : chunk.timestamps_ms) {
-    if (!std::binary_search(known_times.begin(), known_times.end(), time)) ++counts->samples;
-  }
-  if (key_taken || overlapping >= kMaxOverlap) return Merge(chunk, std::move(existing));
-  lsm::WriteBatch batch;
-  StageChunk(chunk, &batch);
-  return Commit(&batch);
-}
-
-absl::Status ChunkStore::Merge(const NewChunk& chunk, std::vector<Existing> existing) {
-  ColumnMerger merger;
-  merger.Start({});
-  merger.Add(chunk.timestamps_ms, chunk.values, chunk.generation);
-  int64_t first_ms = chunk.timestamps_ms.front();
-  int64_t last_ms = chunk.timestamps_ms.back();
-  lsm::WriteBatch batch;
-  PartitionCounts* const counts = Staged(partitioning_.NumberOf(first_ms));
-  Columns columns;
-  for (bool grown = true; grown;) {
-    grown = false;
-    for (Existing& other : existing) {
-      const bool taken = other.key.empty();
-      if (taken || other.header.last_ms < first_ms || other.header.first_ms > last_ms) continue;
-      columns.clear();
-      TINYOBS_RETURN_IF_ERROR(chunk::Decode(other.bytes, &columns));
-      merger.Add(columns.timestamps_ms, columns.values, other.generation);
-      first_ms = std::min(first_ms, other.header.first_ms);
-      last_ms = std::max(last_ms, other.header.last_ms);
-      batch.Delete(other.key);
-      other.key.clear();
-      --counts->chunks;
-      grown = true;
+  for (const auto& [partition, counts] : staged_) {
+    if (counts.samples > 0) {
+      partitions_[partition] = counts;
+    } else {
+      partitions_.erase(partition);
     }
   }
-  merger.Finish(&columns);
-  for (size_t begin = 0; begin < columns.size(); begin += kMergedChunkSamples) {
-    const size_t count = std::min(kMergedChunkSamples, columns.size() - begin);
-    NewChunk merged = chunk;
-    merged.timestamps_ms = std::span<const int64_t>(columns.timestamps_ms).subspan(begin, count);
-    merged.values = std::span<const double>(columns.values).subspan(begin, count);
-    StageChunk(merged, &batch);
-  }
-  return Commit(&batch);
+  staged_.clear();
 }
 
 PartitionCounts ChunkStore::Totals() const {
@@ -262,6 +189,7 @@ PartitionCounts ChunkStore::Totals() const {
   for (const auto& [partition, counts] : partitions_) {
     totals.samples += counts.samples;
     totals.chunks += counts.chunks;
+    totals.unmerged_chunks += counts.unmerged_chunks;
     totals.Include(counts.oldest_ms, counts.newest_ms);
   }
   return totals;
@@ -278,33 +206,17 @@ std::vector<uint32_t> ChunkStore::Partitions(TimeRange range) const {
   return numbers;
 }
 
-absl::Status ChunkStore::Read(SeriesId series, TimeRange range,
-                              std::span<const uint32_t> partitions, uint64_t sample_limit,
-                              Iterator* iterator, ColumnMerger* merger) const {
-  Columns columns;
-  for (const uint32_t partition : partitions) {
-    const std::string prefix = SeriesPrefix(partition, series);
-    for (iterator->Seek(prefix); iterator->Valid() && iterator->key().starts_with(prefix);
-         iterator->Next()) {
-      ChunkKey key;
-      if (!DecodeChunkKey(iterator->key(), &key)) {
-        return absl::DataLossError(
-            StrCat("not the key of a chunk: ", EscapeForMessage(iterator->key())));
-      }
-      TINYOBS_ASSIGN_OR_RETURN(const StoredChunk stored,
-                               ParseStoredChunk(key, partitioning_, iterator->value()));
-      if (stored.header.first_ms > range.to_ms) break;
-      if (stored.header.last_ms < range.from_ms) continue;
-      columns.clear();
-      TINYOBS_RETURN_IF_ERROR(chunk::Decode(stored.bytes, &columns));
-      merger->Add(columns.timestamps_ms, columns.values, stored.generation);
-      if (sample_limit > 0 && !merger->overlapping() && merger->size() > sample_limit) {
-        return absl::OkStatus();
-      }
-    }
-    TINYOBS_RETURN_IF_ERROR(iterator->status());
+absl::StatusOr<std::optional<uint32_t>> ChunkStore::LastPartitionOf(SeriesId series) const {
+  const std::vector<uint32_t> partitions = Partitions({});
+  for (auto partition = partitions.rbegin(); partition != partitions.rend(); ++partition) {
+    lsm::ReadOptions options;
+    options.prefix = SeriesPrefix(Tier::kRaw, *partition, series);
+    const auto rows = store_->NewIterator(options);
+    rows->SeekToFirst();
+    if (rows->Valid()) return *partition;
+    TINYOBS_RETURN_IF_ERROR(rows->status());
   }
-  return absl::OkStatus();
+  return std::nullopt;
 }
 
 }  // namespace tinyobs::tsdb

@@ -1,20 +1,25 @@
 // DbImpl: the Db of an embedder: puts the parts of this room together.
 //
-//   commit:   AppenderImpl -> CommitQueue -> HeadLog (ack) -> SeriesIndex, Catalog, Head
+//   commit:   AppenderImpl -> CommitQueue -> Head (staged) -> HeadLog (ack) -> Head, SeriesIndex
 //   ageing:   Head -> Sealer -> ChunkStore, Catalog -> lsm::Store;  checkpoint -> old log segments
-//   go query:    SeriesIndex -> Head (pinned) + lsm snapshot of the same instant -> SeriesSetImpl
+//             idle series -> ColdSeries;  partitions that are over -> re-chunked, later dropped
+//   query:    SeriesIndex, ColdSeries -> Head (pinned) + LSM snapshot of one instant -> SeriesSet
 //
-// The files follow that: db_impl.cc (commit, queries, figures), recovery.cc (Open), upkeep.cc
-// (checkpoint, Flush, Close, Resume, background threads).
+// The files follow that: db_impl.cc (commit), db_query.cc (queries, figures), recovery.cc (Open),
+// upkeep.cc (checkpoint, Flush, Close, Resume, background threads), db_admin.cc (deleting,
+// expiring, copying, idle series).
 //
 // Two threads, both optional (Options::background_threads): one syncs the head log at its interval
 // and does nothing else, so that the promise does not wait for other work; one seals, ages and
 // checkpoints.
 //
-// Lock order, first to last: upkeep_ -> place at the front of the commit queue -> Sealer's step ->
-// Sealer's publish -> Head -> SeriesIndex, ChunkStore, Catalog, the LSM's own. state_ and
-// wake_mutex_ are leaves. Nothing but upkeep_ and the sealer's step, which only upkeep and sealing
-// want, is held during I/O.
+// The leader of the commit queue alone changes the head, the head log and the set of series; other
+// work that must, waits for its turn in the same queue (CommitQueue::RunAlone).
+//
+// Lock order, first to last: upkeep_ -> place at the front of the commit queue -> membership_ ->
+// Sealer's step -> Sealer's publish -> Head -> SeriesIndex, ChunkStore, Catalog, the LSM's own.
+// state_ and wake_mutex_ are leaves. Nothing but upkeep_, membership_ (for loading groups of idle
+// series) and the sealer's step is held during I/O.
 //
 // Thread-safety: as tinyobs/db.h says.
 #ifndef TINYOBS_LIB_TSDB_DB_IMPL_H_
@@ -31,17 +36,24 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "lib/base/memory_accountant.h"
 #include "lib/base/mutex.h"
+#include "lib/base/shared_mutex.h"
 #include "lib/lsm/store.h"
 #include "lib/tsdb/appender.h"
 #include "lib/tsdb/catalog.h"
 #include "lib/tsdb/chunk_store.h"
+#include "lib/tsdb/cold_series.h"
 #include "lib/tsdb/commit_queue.h"
 #include "lib/tsdb/head.h"
+#include "lib/tsdb/head_checkpoint.h"
 #include "lib/tsdb/head_log.h"
+#include "lib/tsdb/head_replay.h"
 #include "lib/tsdb/identity.h"
 #include "lib/tsdb/sealer.h"
 #include "lib/tsdb/series_index.h"
+#include "lib/tsdb/series_set.h"
 #include "tinyobs/clock.h"
 #include "tinyobs/db.h"
 #include "tinyobs/file_system.h"
@@ -52,6 +64,8 @@ class DbImpl : public Db {
  public:
   static absl::StatusOr<std::unique_ptr<DbImpl>> Open(const std::string& path,
                                                       const Options& options);
+  static absl::StatusOr<std::unique_ptr<DbImpl>> OpenReadOnly(const std::string& path,
+                                                              const Options& options);
   ~DbImpl() override;
 
   std::unique_ptr<Appender> NewAppender() override;
@@ -61,18 +75,23 @@ class DbImpl : public Db {
                                                     const SelectHints& hints) const override;
   absl::StatusOr<std::unique_ptr<SeriesSet>> SelectAll(TimeRange range,
                                                        const SelectHints& hints) const override;
-  absl::StatusOr<std::vector<Labels>> Series(const std::vector<Matcher>& matchers,
-                                             TimeRange range) const override;
+  absl::StatusOr<std::vector<Labels>> Series(const std::vector<Matcher>& matchers, TimeRange range,
+                                             const ListHints& hints) const override;
   absl::StatusOr<std::vector<std::string>> LabelNames(const std::vector<Matcher>& matchers,
-                                                      TimeRange range) const override;
+                                                      TimeRange range,
+                                                      const ListHints& hints) const override;
   absl::StatusOr<std::vector<std::string>> LabelValues(std::string_view label,
                                                        const std::vector<Matcher>& matchers,
-                                                       TimeRange range) const override;
+                                                       TimeRange range,
+                                                       const ListHints& hints) const override;
   MetricMetadata Metadata(std::string_view metric) const override;
 
   absl::Status Close() override;
   absl::Status Sync() override;
   absl::Status Flush() override;
+  absl::Status Delete(const std::vector<Matcher>& matchers, TimeRange range) override;
+  absl::Status DropBefore(int64_t time_ms) override;
+  absl::Status Checkpoint(const std::string& folder) override;
   DbStats Stats() const override;
   absl::Status Resume() override;
   absl::StatusOr<bool> RunBackgroundWork() override;
@@ -82,45 +101,87 @@ class DbImpl : public Db {
   // What a group of commits has decided so far.
   struct GroupPlan {
     absl::flat_hash_map<std::string, SeriesRef> created;  // by canonical labels
+    std::vector<NewSeries> new_series;
+    std::vector<SeriesRef> revived;  // of the new ones, those that were idle
     SeriesRef next_ref = 0;
     uint64_t series = 0;
+    uint64_t samples = 0;
+  };
+  // Where the memory goes; shares in recovery.cc.
+  struct Accounts {
+    MemoryAccount* memtables;
+    MemoryAccount* block_cache;
+    MemoryAccount* tables;
+    MemoryAccount* head;
+    MemoryAccount* index;
+    MemoryAccount* idle_series;
+    MemoryAccount* queries;
+    MemoryAccount* files;  // of an in-memory database
+  };
+  // What a database stands on, before it is opened.
+  struct Surroundings {
+    bool read_only = false;
+    std::unique_ptr<MemoryAccountant> memory;
+    Accounts accounts;
+    std::unique_ptr<FileSystem> own_files;  // of an in-memory database
+    FileSystem* file_system = nullptr;
+    std::unique_ptr<FileLock> lock;
+    Identity identity;
+  };
+  // Series of a query: in memory and idle ones.
+  struct Selection {
+    SeriesIndex::MatchResult match;
+    std::vector<std::shared_ptr<const SeriesIndex>> groups;
+    std::vector<SeriesSetImpl::Entry> idle;
   };
 
-  DbImpl(std::string path, const Options& options, const Identity& identity,
-         std::unique_ptr<FileLock> lock);
+  DbImpl(std::string path, const Options& options, Surroundings around);
 
   // --- recovery.cc
+  static absl::StatusOr<std::unique_ptr<DbImpl>> Prepare(const std::string& path,
+                                                         const Options& options, bool read_only);
   absl::Status Recover();
+  absl::Status RecoverReadOnly();
   absl::Status OpenStore();
-  absl::Status ReplayHead(const HeadFiles& files, uint64_t claimed, ReplayReport* report);
-  absl::Status ReplayCommit(const CommitRecord& commit);
-  absl::Status ReplaySamples(std::span<const RefSample> samples);
+  absl::Status LoadSeries(uint64_t checkpoint);
+  absl::Status LoadMissingSeries();
+  absl::Status ReplayHead(HeadReplay* replay);
+  absl::Status ReplayCommit(DecodedCommit* commit);
+  void DropUnknown(SampleBatch* samples) const;
+  // Seals what replay froze, when that has become much.
+  absl::Status SealReplayed();
 
   // --- db_impl.cc
   absl::Status CheckOpen() const;
   absl::Status CheckWritable() const;
-  // Whether commits are taken: writable, and room on disk.
-  absl::Status Admission() const;
+  // Whether commits are taken: writable, and room on disk and in memory.
+  absl::Status Admission();
   void Lead(std::span<Queue::Job* const> jobs);
   absl::Status Plan(CommitBatch* batch, GroupPlan* plan);
+  absl::Status PlanSeries(CommitBatch* batch, GroupPlan* plan, std::vector<NewSeries>* created);
   absl::Status WriteLog();
-  void Apply(const CommitRecord& commit);
+  void Publish(const GroupPlan& plan);
+  int64_t MonotonicMs() const { return clock_->MonotonicNs() / 1'000'000; }
+
+  // --- db_query.cc
+  absl::StatusOr<Selection> SelectSeries(std::span<const Matcher> matchers, TimeRange range) const;
   absl::StatusOr<std::unique_ptr<SeriesSet>> SelectMatching(const std::vector<Matcher>& matchers,
                                                             TimeRange range,
                                                             const SelectHints& hints) const;
   uint64_t DiskBytes() const;
-  int64_t MonotonicMs() const { return clock_->MonotonicNs() / 1'000'000; }
+  uint64_t SeriesCount() const;
 
   // --- upkeep.cc
   // Makes the database read-only; the first error is kept. Returns `status`.
   absl::Status Fail(std::string_view during, const absl::Status& status);
   void Log(std::string_view line) const;
   absl::Status SyncLog();
-  absl::Status SealBacklog();
-  void FreezeSlices(bool everything);
+  // Brings the memory of the head back under its share, as far as sealing can.
+  absl::Status RelieveHead();
+  absl::Status FreezeSlices(bool everything);
   // Begins a new segment and replaces the older ones by a checkpoint.
   absl::Status RotateAndCheckpoint() ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
-  absl::Status Checkpoint(uint64_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
+  absl::Status WriteCheckpoint(uint64_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
   void MeasureHeadFolder();
   // One round of what is due; true when there is more.
   absl::StatusOr<bool> UpkeepRound();
@@ -133,33 +194,69 @@ class DbImpl : public Db {
   void WakeUpkeep();
   bool Stopping();
 
+  // --- db_admin.cc
+  // Series that have been idle for long leave memory.
+  absl::Status RetireIdleSeries() ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
+  class NamesWatch;
+  std::vector<SeriesRef> IdleSeries(int64_t before_ms);
+  bool MayGo(SeriesRef ref) const;
+  // Those of `candidates` that the current segment has not named go for good; `look`: only if the
+  // LSM has no chunk of theirs either.
+  absl::Status RemoveEmptySeries(std::span<const SeriesRef> candidates, bool look)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
+  // The leader's: writes `batch` and the removal of the series' rows, then takes them from memory.
+  absl::Status TakeOut(std::span<const SeriesRef> refs, bool go_cold);
+  absl::Status WriteCold(const lsm::WriteBatch& batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
+  void NoteRevived(SeriesRef ref);
+  // Idle series that came back are forgotten as idle ones, once they have rows again.
+  absl::Status ForgetRevived() ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
+  absl::Status SaveSeriesSnapshot(uint64_t number);
+  absl::Status DropSeriesSnapshot();
+
   const std::string path_;
   const std::string head_folder_;
   const Options options_;
+  const bool read_only_;
+  const std::unique_ptr<MemoryAccountant> memory_;
+  const Accounts accounts_;
+  const std::unique_ptr<FileSystem> own_file_system_;  // of an in-memory database
   Clock* const clock_;
   FileSystem* const file_system_;
   const Partitioning partitioning_;
   std::unique_ptr<FileLock> lock_;  // until Close
 
+  const uint64_t seed_;  // of the series' fingerprints
   SeriesIndex index_;
   Catalog catalog_;
   mutable Head head_;
+  PartitionMerge merge_;  // before the store, whose compactions call it
   std::unique_ptr<lsm::Store> store_;
   std::optional<ChunkStore> chunks_;
+  std::optional<ColdSeries> cold_;
   std::optional<Sealer> sealer_;
   HeadLog log_;
   Queue queue_;
+  // Held shared while a query looks at the series in memory and at the idle ones, exclusively while
+  // a series is taken away from either (it has been added to the other before).
+  mutable SharedMutex membership_;
+  // The leader's: the series that records name, while somebody wants to know (NamesWatch).
+  std::optional<absl::flat_hash_set<SeriesRef>> named_;
+  mutable Mutex revived_mutex_;
+  std::vector<SeriesRef> revived_ ABSL_GUARDED_BY(revived_mutex_);
 
   mutable Mutex state_;
   bool closed_ ABSL_GUARDED_BY(state_) = false;
   absl::Status error_ ABSL_GUARDED_BY(state_);
 
-  Mutex upkeep_;  // a turn: checkpoint, Flush, Resume and Close exclude each other
+  Mutex upkeep_;  // a turn: checkpoint, Flush, Resume, Delete and Close exclude each other
   // The head as it is could be rebuilt from the last checkpoint alone.
   bool checkpointed_ ABSL_GUARDED_BY(upkeep_) = false;
   // A Resume that failed later on began the current segment; the next goes on with it, lest each
   // attempt leave a file.
   bool began_to_resume_ ABSL_GUARDED_BY(upkeep_) = false;
+  bool recovered_ ABSL_GUARDED_BY(upkeep_) = false;
+  uint32_t retired_in_partition_ ABSL_GUARDED_BY(upkeep_) = 0;
+  std::atomic<uint64_t> checkpoint_bytes_{0};  // of the last one
 
   Mutex wake_mutex_;
   CondVar wake_upkeep_;
@@ -173,12 +270,15 @@ class DbImpl : public Db {
   std::atomic<int64_t> last_freeze_ms_{0};
   int64_t resume_at_ms_ = 0;                   // of whoever does upkeep
   int64_t resume_delay_ms_ = 0;                // after the next attempt
+  int64_t relieved_at_ms_ = 0;                 // the leader's
   std::atomic<uint64_t> other_head_bytes_{0};  // of the head folder without the current segment
   std::atomic<uint64_t> samples_appended_{0};
   std::atomic<uint64_t> samples_rejected_{0};
   std::atomic<uint64_t> commits_{0};
+  std::atomic<uint64_t> partitions_dropped_{0};
   ReplayReport replay_;
   int64_t replay_ms_ = 0;
+  int64_t horizon_ms_ = INT64_MIN;  // newest time that was in the LSM at open
 };
 
 }  // namespace tinyobs::tsdb

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::string_view kSegmentSuffix = ".log";
 constexpr std::string_view kCheckpointSuffix = ".checkpoint";
+constexpr std::string_view kSnapshotSuffix = ".series";
 constexpr std::string_view kTemporarySuffix = ".tmp";
 
 std::string NumberedPath(const std::string& folder, uint64_t number, std::string_view suffix) {
@@ -36,10 +37,6 @@ uint64_t NumberOf(std::string_view name, std::string_view suffix) {
   return number;
 }
 
-absl::Status WithContext(const absl::Status& status, std::string_view where) {
-  return absl::Status(status.code(), StrCat(where, ": ", FromAbsl(status.message())));
-}
-
 }  // namespace
 
 std::string SegmentPath(const std::string& folder, uint64_t number) {
@@ -47,6 +44,10 @@ std::string SegmentPath(const std::string& folder, uint64_t number) {
 }
 std::string CheckpointPath(const std::string& folder, uint64_t number) {
   return NumberedPath(folder, number, kCheckpointSuffix);
+}
+
+std::string SeriesSnapshotPath(const std::string& folder, uint64_t number) {
+  return NumberedPath(folder, number, kSnapshotSuffix);
 }
 
 absl::StatusOr<HeadFiles> ListHeadFiles(FileSystem* file_system, const std::string& folder) {
@@ -58,6 +59,8 @@ absl::StatusOr<HeadFiles> ListHeadFiles(FileSystem* file_system, const std::stri
       files.segments.push_back(segment);
     } else if (const uint64_t checkpoint = NumberOf(name, kCheckpointSuffix); checkpoint > 0) {
       files.checkpoints.push_back(checkpoint);
+    } else if (const uint64_t snapshot = NumberOf(name, kSnapshotSuffix); snapshot > 0) {
+      files.snapshots.push_back(snapshot);
     } else if (std::string_view(name).ends_with(kTemporarySuffix)) {
       files.temporary.push_back(name);
     }
@@ -76,6 +79,10 @@ absl::Status DeleteReplaced(FileSystem* file_system, const std::string& folder, 
     if (checkpoint >= number) continue;
     TINYOBS_RETURN_IF_ERROR(file_system->DeleteFile(CheckpointPath(folder, checkpoint)));
   }
+  for (const uint64_t snapshot : files.snapshots) {
+    if (snapshot >= number) continue;
+    TINYOBS_RETURN_IF_ERROR(file_system->DeleteFile(SeriesSnapshotPath(folder, snapshot)));
+  }
   // Oldest first, so that what a crash leaves is without holes. Not synced: a name that comes back
   // is older than the checkpoint and is deleted again by the next open.
   for (const uint64_t segment : files.segments) {
@@ -83,6 +90,14 @@ absl::Status DeleteReplaced(FileSystem* file_system, const std::string& folder, 
     TINYOBS_RETURN_IF_ERROR(file_system->DeleteFile(SegmentPath(folder, segment)));
   }
   return absl::OkStatus();
+}
+
+absl::Status DeleteSeriesSnapshots(FileSystem* file_system, const std::string& folder) {
+  TINYOBS_ASSIGN_OR_RETURN(const HeadFiles files, ListHeadFiles(file_system, folder));
+  for (const uint64_t snapshot : files.snapshots) {
+    TINYOBS_RETURN_IF_ERROR(file_system->DeleteFile(SeriesSnapshotPath(folder, snapshot)));
+  }
+  return files.snapshots.empty() ? absl::OkStatus() : file_system->SyncDirectory(folder);
 }
 
 absl::StatusOr<uint64_t> FolderBytes(FileSystem* file_system, const std::string& folder) {
@@ -134,47 +149,6 @@ absl::Status HeadLog::Write() {
 absl::Status HeadLog::Sync() {
   TINYOBS_RETURN_IF_ERROR(writer_->Sync());
   dirty_.store(false, std::memory_order_relaxed);
-  return absl::OkStatus();
-}
-
-absl::Status ReplaySegments(FileSystem* file_system, const std::string& folder, uint64_t first,
-                            uint64_t end,
-                            const std::function<absl::Status(const CommitRecord&)>& apply,
-                            ReplayReport* report) {
-  std::string unfinished;  // the segment that ended without a seal, if one did
-  CommitRecord commit;
-  for (uint64_t number = first; number < end; ++number) {
-    const std::string path = SegmentPath(folder, number);
-    auto file = file_system->OpenRandomAccess(path);
-    if (absl::IsNotFound(file.status())) {
-      return absl::DataLossError(
-          StrCat(path, ": expected a head log segment, because there are later ones; found none"));
-    }
-    TINYOBS_RETURN_IF_ERROR(file.status());
-    TINYOBS_ASSIGN_OR_RETURN(auto reader,
-                             lsm::WalReader::Open(file->get(), path, kWalKindHead, number));
-    while (true) {
-      std::string_view record;
-      TINYOBS_ASSIGN_OR_RETURN(const bool more, reader->Next(&record));
-      if (!more) break;
-      if (!unfinished.empty()) {
-        return absl::DataLossError(StrCat(unfinished, ": expected a sealed end, because ", path,
-                                          " has records; found none: records are missing"));
-      }
-      const std::string where = StrCat(path, ": offset ", reader->record_offset());
-      if (auto status = DecodeCommit(record, &commit); !status.ok()) {
-        return WithContext(status, where);
-      }
-      if (auto status = apply(commit); !status.ok()) return WithContext(status, where);
-      ++report->records;
-      report->samples += commit.samples.size();
-    }
-    report->torn_bytes += reader->torn_bytes();
-    if (reader->records() > 0 || reader->torn_bytes() > 0) {
-      report->found_anything = true;
-      if (!reader->sealed()) unfinished = path;
-    }
-  }
   return absl::OkStatus();
 }
 

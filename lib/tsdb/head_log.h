@@ -1,7 +1,8 @@
 // HeadLog: the segments that make an acknowledged commit survive, and the checkpoints that let old
 // segments go. Files of the folder `head`:
 //
-//   NNNNNN.log         segment: one record a commit (head_log_record.h), in the order of commits
+//   NNNNNN.log         segment: one record a commit (commit_record.h), in the order of commits
+//   NNNNNN.series      the series that existed then; a clean close leaves it (series_snapshot.h)
 //   NNNNNN.checkpoint  what the head held when segment NNNNNN was begun; replaces all before it
 //
 // Recovery is: newest checkpoint, then the segments from its number on, in order. Segments and
@@ -26,7 +27,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "lib/lsm/wal_writer.h"
-#include "lib/tsdb/head_log_record.h"
+#include "lib/tsdb/commit_record.h"
 #include "tinyobs/file_system.h"
 
 namespace tinyobs::tsdb {
@@ -39,6 +40,7 @@ inline constexpr uint32_t kWalKindCheckpoint = 4;
 struct HeadFiles {
   std::vector<uint64_t> segments;  // ascending
   std::vector<uint64_t> checkpoints;
+  std::vector<uint64_t> snapshots;     // of the series
   std::vector<std::string> temporary;  // names of unfinished files
 
   uint64_t newest_checkpoint() const { return checkpoints.empty() ? 0 : checkpoints.back(); }
@@ -46,6 +48,9 @@ struct HeadFiles {
 absl::StatusOr<HeadFiles> ListHeadFiles(FileSystem* file_system, const std::string& folder);
 std::string SegmentPath(const std::string& folder, uint64_t number);
 std::string CheckpointPath(const std::string& folder, uint64_t number);
+std::string SeriesSnapshotPath(const std::string& folder, uint64_t number);
+// Durably deletes the snapshots of series: something removes series.
+absl::Status DeleteSeriesSnapshots(FileSystem* file_system, const std::string& folder);
 // Deletes unfinished files and what checkpoint `number` replaces. REQUIRES: it is durable.
 absl::Status DeleteReplaced(FileSystem* file_system, const std::string& folder, uint64_t number);
 // Of all files in the folder.
@@ -93,14 +98,6 @@ struct ReplayReport {
   // Whether the segments held anything, torn bytes included.
   bool found_anything = false;
 };
-
-// Hands the records of the segments [first, end) to `apply`, in order, one at a time. DataLoss: a
-// segment is missing, damaged, or ends torn while a later one has records. Errors of `apply` as
-// they come.
-absl::Status ReplaySegments(FileSystem* file_system, const std::string& folder, uint64_t first,
-                            uint64_t end,
-                            const std::function<absl::Status(const CommitRecord&)>& apply,
-                            ReplayReport* report);
 
 }  // namespace tinyobs::tsdb
 

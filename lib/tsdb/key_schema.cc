@@ -13,16 +13,18 @@ constexpr char kMetadataByte = 0;
 
 std::string EncodeChunkKey(const ChunkKey& key) {
   std::string bytes;
-  bytes.reserve(kChunkKeyBytes);
+  bytes.reserve(kSuffixedChunkKeyBytes);
   bytes.push_back(static_cast<char>(key.tier));
   PutBigEndian32(&bytes, key.partition);
   PutBigEndian64(&bytes, key.series);
   PutBigEndian32(&bytes, key.offset_ms);
+  if (key.suffix != 0) PutBigEndian64(&bytes, key.suffix);
   return bytes;
 }
 
 bool DecodeChunkKey(std::string_view bytes, ChunkKey* key) {
-  if (bytes.size() != kChunkKeyBytes) return false;
+  const bool suffixed = bytes.size() == kSuffixedChunkKeyBytes;
+  if (bytes.size() != kChunkKeyBytes && !suffixed) return false;
   const auto tier = static_cast<uint8_t>(bytes[0]);
   if (tier < static_cast<uint8_t>(Tier::kRaw) || tier > static_cast<uint8_t>(Tier::kOneHour)) {
     return false;
@@ -31,7 +33,18 @@ bool DecodeChunkKey(std::string_view bytes, ChunkKey* key) {
   key->partition = LoadBigEndian32(bytes.data() + 1);
   key->series = LoadBigEndian64(bytes.data() + 5);
   key->offset_ms = LoadBigEndian32(bytes.data() + 13);
-  return true;
+  key->suffix = suffixed ? LoadBigEndian64(bytes.data() + 17) : 0;
+  return !suffixed || key->suffix != 0;
+}
+
+std::string ChunkPrefix(Tier tier, uint32_t partition) {
+  return EncodeChunkKey({tier, partition, 0, 0}).substr(0, kChunkPrefixBytes);
+}
+
+std::string SeriesPrefix(Tier tier, uint32_t partition, SeriesId series) {
+  std::string prefix = EncodeChunkKey({tier, partition, series, 0});
+  prefix.resize(kSeriesPrefixBytes);
+  return prefix;
 }
 
 std::string RowPrefix(RowKind kind) { return std::string{kMetadataByte, static_cast<char>(kind)}; }
@@ -51,6 +64,31 @@ std::string MetricMetadataRowKey(std::string_view metric) {
 std::string PartitionRowKey(Tier tier, uint32_t partition) {
   std::string key = RowPrefix(RowKind::kPartition);
   key.push_back(static_cast<char>(tier));
+  PutBigEndian32(&key, partition);
+  return key;
+}
+
+std::string NextRowKey() { return RowPrefix(RowKind::kNext); }
+
+std::string ColdSeriesKey(uint32_t partition, SeriesId id) {
+  return SeriesPrefix(Tier::kCold, partition, id);
+}
+
+std::string ColdLookupPrefix(const SeriesKey& key) {
+  std::string prefix = RowPrefix(RowKind::kCold);
+  PutBigEndian64(&prefix, key.fingerprint.low);
+  PutBigEndian64(&prefix, key.fingerprint.high);
+  return prefix;
+}
+
+std::string ColdLookupKey(const SeriesKey& key, SeriesId id) {
+  std::string bytes = ColdLookupPrefix(key);
+  PutBigEndian64(&bytes, id);
+  return bytes;
+}
+
+std::string ColdGroupRowKey(uint32_t partition) {
+  std::string key = RowPrefix(RowKind::kColdGroup);
   PutBigEndian32(&key, partition);
   return key;
 }

@@ -1,11 +1,12 @@
 // Keys of the database in the LSM: the one place that knows how rows are named.
 //
-// Chunks:    tier u8 | partition u32 | series u64 | offset u32     (big-endian, so memcmp = this
-// order) Metadata:  0x00 | kind u8 | ...                                  (kinds below)
+// Chunks:    tier u8 | partition u32 | series u64 | offset u32 [| suffix u64]
+// Metadata:  0x00 | kind u8 | ...                                  (kinds below)
+// Big-endian, so that memcmp is this order.
 //
 // Partition first, because time is what data is dropped and merged by: a two-hour partition is one
-// range of keys, so expiry unlinks files and a closed partition is never written again. Series
-// second, and a series id starts with its metric's id, so one metric over many targets reads
+// range of keys, so expiry unlinks files, and a closed partition is merged once and then rests.
+// Series second, and a series id starts with its metric's id, so one metric over many targets reads
 // neighbouring rows. FORMAT.md has the fields, their ranges and the values.
 //
 // Thread-safety: pure.
@@ -15,6 +16,8 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+
+#include "lib/model/series_key.h"
 
 namespace tinyobs::tsdb {
 
@@ -28,31 +31,49 @@ inline constexpr SeriesRef kMaxSeriesRef = 0x7fffffff;
 using SeriesId = uint64_t;
 
 // First byte of a chunk's key. On disk: never renumber. 0 is the metadata.
-enum class Tier : uint8_t { kRaw = 1, kFiveMinutes = 2, kOneHour = 3 };
+// kCold holds no chunks but series that left memory, see cold_series.h.
+enum class Tier : uint8_t { kRaw = 1, kFiveMinutes = 2, kOneHour = 3, kCold = 4 };
 
 // Second byte of a metadata key. On disk: never renumber.
 enum class RowKind : uint8_t {
   kSeries = 's',          // + series id u64 BE -> ref, labels
   kMetricMetadata = 'd',  // + metric name -> type, help, unit
   kPartition = 'p',       // + tier u8 + partition u32 BE -> counts and time range
+  kNext = 'n',            // -> next ref, next metric id
+  kCold = 'c',            // + fingerprint 2 x u64 BE + series id u64 BE -> partition
+  kColdGroup = 'g',       // + partition u32 BE -> number of its cold series
+  kDropping = 'x',        // -> partition u32 BE: all before it are on their way out
 };
 
 struct ChunkKey {
   Tier tier = Tier::kRaw;
   uint32_t partition = 0;
   SeriesId series = 0;
-  uint32_t offset_ms = 0;  // of the first sample, from the start of the partition
+  uint32_t offset_ms = 0;  // from the start of the partition; not after the first sample
+  uint64_t suffix = 0;     // tells chunks with the same offset apart; 0 = none, not in the key
 };
 inline constexpr size_t kChunkKeyBytes = 17;
-inline constexpr size_t kChunkPrefixBytes = 5;  // tier and partition
+inline constexpr size_t kSuffixedChunkKeyBytes = 25;
+inline constexpr size_t kChunkPrefixBytes = 5;    // tier and partition
+inline constexpr size_t kSeriesPrefixBytes = 13;  // and series: what the tables' filters know
 
 std::string EncodeChunkKey(const ChunkKey& key);
 // False when `bytes` are not the key of a chunk.
 bool DecodeChunkKey(std::string_view bytes, ChunkKey* key);
+// What the keys of all chunks of a series in a partition begin with.
+std::string SeriesPrefix(Tier tier, uint32_t partition, SeriesId series);
+// What the keys of all chunks of a partition begin with.
+std::string ChunkPrefix(Tier tier, uint32_t partition);
 
 std::string SeriesRowKey(SeriesId id);
 std::string MetricMetadataRowKey(std::string_view metric);
 std::string PartitionRowKey(Tier tier, uint32_t partition);
+std::string NextRowKey();
+// Of a cold series: its row in the group of its last partition, and the row that finds it.
+std::string ColdSeriesKey(uint32_t partition, SeriesId id);
+std::string ColdLookupPrefix(const SeriesKey& key);
+std::string ColdLookupKey(const SeriesKey& key, SeriesId id);
+std::string ColdGroupRowKey(uint32_t partition);
 // What all rows of a kind begin with; the rows are [prefix, PrefixEnd(prefix)).
 std::string RowPrefix(RowKind kind);
 // The smallest key greater than all that begin with `prefix`. REQUIRES: not all 0xff.
@@ -81,6 +102,13 @@ class Partitioning {
   int64_t StartOf(int64_t timestamp_ms) const { return Index(timestamp_ms) * partition_ms_; }
   // One past the last millisecond.
   int64_t EndOf(int64_t timestamp_ms) const { return StartOf(timestamp_ms) + partition_ms_; }
+  int64_t StartOfNumber(uint32_t partition) const {
+    return (static_cast<int64_t>(partition) - kPartitionBias) * partition_ms_;
+  }
+  // The last millisecond of a partition.
+  int64_t LastMsOf(uint32_t number) const {
+    return (int64_t{number} - int64_t{kPartitionBias} + 1) * partition_ms_ - 1;
+  }
   int64_t partition_ms() const { return partition_ms_; }
 
  private:

@@ -29,7 +29,13 @@ class Postings {
   }
 
   size_t count() const { return count_; }
-  size_t MemoryBytes() const { return distances_.capacity(); }
+  // On the heap.
+  size_t MemoryBytes() const {
+    constexpr size_t kInPlaceBytes = 15;  // of a std::string
+    return distances_.capacity() <= kInPlaceBytes ? 0 : distances_.capacity() + 1;
+  }
+  // Gives back the room for growth.
+  void Shrink() { distances_.shrink_to_fit(); }
 
   // Calls visit(ref) for each, ascending.
   template <typename Visit>

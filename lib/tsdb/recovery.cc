@@ -1,4 +1,4 @@
-// Opening a database: identity, LSM, catalog, then the head from its newest checkpoint and the log.
+// Opening a database: identity, LSM, series, then the head from its newest checkpoint and the log.
 //
 // Order matters for crashes while opening: a fresh segment number is claimed durably before
 // anything is sealed, because generations of chunks begin with it. Were it claimed later, a crash
@@ -12,16 +12,20 @@
 #include "lib/base/coding.h"
 #include "lib/base/status_macros.h"
 #include "lib/base/strings.h"
-#include "lib/tsdb/checkpoint.h"
 #include "lib/tsdb/db_impl.h"
+#include "lib/tsdb/series_snapshot.h"
+#include "lib/vfs/in_memory_file_system.h"
 #include "lib/vfs/whole_file.h"
 
 namespace tinyobs::tsdb {
 
 namespace {
 
-// Frozen samples that replay lets gather before it seals (1 MiB).
-constexpr uint64_t kReplayBacklogSamples = 1 << 16;
+// Frozen chunks that replay lets gather before it seals.
+constexpr uint64_t kReplayBacklogChunks = 4096;
+constexpr size_t kLeastBudgetBytes = 1 << 20;
+// Attempts to list and open the head's files beside a writer that replaces them.
+constexpr int kReadOnlyTries = 16;
 // Metrics whose metadata is kept even where fewer series are allowed.
 constexpr uint64_t kLeastMetadata = 1000;
 // Empty segments, one an open, that may lie around before they are swept up.
@@ -47,6 +51,12 @@ absl::Status CheckOptions(const Options& options) {
     return refuse("max_future_ms", options.max_future_ms, "at least 0");
   }
   if (options.head_segment_bytes < 1) return refuse("head_segment_bytes", 0, "at least 1");
+  if (options.memory_budget_bytes < kLeastBudgetBytes) {
+    return refuse("memory_budget_bytes", options.memory_budget_bytes, "at least 1 MiB");
+  }
+  if (options.in_memory && options.file_system != nullptr) {
+    return refuse("file_system", "set", "null for a database in memory");
+  }
   return absl::OkStatus();
 }
 
@@ -89,62 +99,160 @@ absl::StatusOr<Identity> ReadIdentity(FileSystem* file_system, const std::string
   return identity;
 }
 
+// How the budget is shared. Shares are limits, not reservations, and add up to more than the whole;
+// what may be refused (series, queries) is refused when the whole is used up, too.
+struct Shares {
+  explicit Shares(size_t budget)
+      : memtable(std::clamp<size_t>(budget / 16, 256 << 10, 64 << 20)),
+        block_cache(budget / 8),
+        tables(budget / 16),
+        series(budget / 2),
+        idle_series(budget / 8),
+        queries(budget / 2) {}
+  size_t memtable;  // of one; up to three exist
+  size_t block_cache;
+  size_t tables;
+  size_t series;  // head and index, each
+  size_t idle_series;
+  size_t queries;
+};
+
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<DbImpl>> DbImpl::Open(const std::string& path,
-                                                     const Options& options) {
+absl::StatusOr<std::unique_ptr<DbImpl>> DbImpl::Prepare(const std::string& path,
+                                                        const Options& options, bool read_only) {
   TINYOBS_RETURN_IF_ERROR(CheckOptions(options));
-  FileSystem* const file_system =
-      options.file_system != nullptr ? options.file_system : FileSystem::Posix();
+  Surroundings around;
+  around.read_only = read_only;
+  around.memory = std::make_unique<MemoryAccountant>(options.memory_budget_bytes);
+  const Shares shares(options.memory_budget_bytes);
+  around.accounts = {
+      .memtables = around.memory->NewAccount("memtables", 3 * shares.memtable),
+      .block_cache = around.memory->NewAccount("block cache", shares.block_cache),
+      .tables = around.memory->NewAccount("tables", shares.tables),
+      .head = around.memory->NewAccount("head", shares.series),
+      .index = around.memory->NewAccount("series index", shares.series),
+      .idle_series = around.memory->NewAccount("idle series", shares.idle_series),
+      .queries = around.memory->NewAccount("queries", shares.queries),
+      .files = around.memory->NewAccount("files in memory"),
+  };
+  if (options.in_memory) around.own_files = NewInMemoryFileSystem(around.accounts.files);
+  FileSystem* const file_system = options.in_memory                ? around.own_files.get()
+                                  : options.file_system != nullptr ? options.file_system
+                                                                   : FileSystem::Posix();
   Clock* const clock = options.clock != nullptr ? options.clock : Clock::System();
   const bool exists = file_system->FileExists(IdentityPath(path));
-  if (!exists && !options.create_if_missing) {
+  if (!exists && read_only) {
+    return absl::NotFoundError(StrCat(path, ": no TinyObs database here"));
+  }
+  if (!exists && !options.create_if_missing && !options.in_memory) {
     return absl::FailedPreconditionError(
         StrCat(path, ": no TinyObs database here, and create_if_missing is off"));
   }
   if (!exists) TINYOBS_RETURN_IF_ERROR(file_system->CreateDirectories(path));
-  TINYOBS_ASSIGN_OR_RETURN(auto lock, file_system->LockFile(path + "/LOCK"));
+  if (!read_only) {
+    TINYOBS_ASSIGN_OR_RETURN(around.lock, file_system->LockFile(path + "/LOCK"));
+  }
   // Asked again: who held the lock may have created it meanwhile.
-  TINYOBS_ASSIGN_OR_RETURN(const Identity identity,
+  TINYOBS_ASSIGN_OR_RETURN(around.identity,
                            file_system->FileExists(IdentityPath(path))
                                ? ReadIdentity(file_system, path, options)
                                : CreateIdentity(file_system, path, options, clock));
-  std::unique_ptr<DbImpl> db(new DbImpl(path, options, identity, std::move(lock)));
+  around.file_system = file_system;
+  return std::unique_ptr<DbImpl>(new DbImpl(path, options, std::move(around)));
+}
+
+absl::StatusOr<std::unique_ptr<DbImpl>> DbImpl::Open(const std::string& path,
+                                                     const Options& options) {
+  TINYOBS_ASSIGN_OR_RETURN(auto db, Prepare(path, options, /*read_only=*/false));
   TINYOBS_RETURN_IF_ERROR(db->Recover());
   db->StartThreads();
   return db;
 }
 
-DbImpl::DbImpl(std::string path, const Options& options, const Identity& identity,
-               std::unique_ptr<FileLock> lock)
+absl::StatusOr<std::unique_ptr<DbImpl>> DbImpl::OpenReadOnly(const std::string& path,
+                                                             const Options& options) {
+  TINYOBS_ASSIGN_OR_RETURN(auto db, Prepare(path, options, /*read_only=*/true));
+  TINYOBS_RETURN_IF_ERROR(db->RecoverReadOnly());
+  return db;
+}
+
+DbImpl::DbImpl(std::string path, const Options& options, Surroundings around)
     : path_(std::move(path)),
       head_folder_(HeadPath(path_)),
       options_(options),
+      read_only_(around.read_only),
+      memory_(std::move(around.memory)),
+      accounts_(around.accounts),
+      own_file_system_(std::move(around.own_files)),
       clock_(options.clock != nullptr ? options.clock : Clock::System()),
-      file_system_(options.file_system != nullptr ? options.file_system : FileSystem::Posix()),
-      partitioning_(identity.partition_ms),
-      lock_(std::move(lock)),
-      index_(identity.fingerprint_seed),
+      file_system_(around.file_system),
+      partitioning_(around.identity.partition_ms),
+      lock_(std::move(around.lock)),
+      seed_(around.identity.fingerprint_seed),
+      index_(seed_),
       catalog_(&index_, options.max_series == 0 ? 0 : std::max(options.max_series, kLeastMetadata)),
-      head_(partitioning_, {options.chunk_samples, /*max_age_ms=*/identity.partition_ms}),
+      head_(partitioning_, {options.chunk_samples, /*max_age_ms=*/around.identity.partition_ms},
+            accounts_.head),
+      merge_(partitioning_),
       log_(file_system_, head_folder_),
       queue_([this](std::span<Queue::Job* const> jobs) { Lead(jobs); }) {}
 
 absl::Status DbImpl::OpenStore() {
+  const Shares shares(options_.memory_budget_bytes);
   lsm::StoreOptions options;
   options.file_system = file_system_;
   options.clock = clock_;
   options.logger = options_.logger;
-  options.background_threads = options_.background_threads;
+  options.background_threads = options_.background_threads && !read_only_;
   // Every write of ours goes without the LSM's log, see Sealer.
   options.sync_policy = lsm::SyncPolicy::kNone;
-  options.memtable_bytes = std::max<size_t>(options_.memory_budget_bytes / 4, 256 << 10);
-  options.block_cache_bytes = options_.memory_budget_bytes / 4;
-  options.table_memory_bytes = options_.memory_budget_bytes / 8;
+  options.memtable_bytes = shares.memtable;
+  options.block_cache_bytes = shares.block_cache;
+  options.table_memory_bytes = shares.tables;
+  options.memory = {accounts_.memtables, accounts_.block_cache, accounts_.tables};
   options.partition_of = PartitionPrefix;
-  TINYOBS_ASSIGN_OR_RETURN(store_, lsm::Store::Open(StorePath(path_), options));
-  chunks_.emplace(store_.get(), partitioning_);
+  options.filter_prefix_bytes = kSeriesPrefixBytes;
+  options.new_compaction_merger = [this] { return merge_.NewMerger(); };
+  TINYOBS_ASSIGN_OR_RETURN(store_, read_only_ ? lsm::Store::OpenReadOnly(StorePath(path_), options)
+                                              : lsm::Store::Open(StorePath(path_), options));
+  chunks_.emplace(store_.get(), partitioning_, &merge_);
+  cold_.emplace(store_.get(), seed_, shares.idle_series, accounts_.idle_series);
   sealer_.emplace(store_.get(), &index_, &catalog_, &*chunks_, &head_);
+  return absl::OkStatus();
+}
+
+// The series that were there when segment `checkpoint` began, at least: from the snapshot that a
+// clean close left, or else from the rows of the LSM.
+absl::Status DbImpl::LoadSeries(uint64_t checkpoint) {
+  std::optional<SeriesRef> snapshot_end;
+  if (checkpoint > 0) {
+    SeriesRef end = 0;
+    const absl::Status read = ReadSeriesSnapshot(
+        file_system_, SeriesSnapshotPath(head_folder_, checkpoint), checkpoint, &index_, &end);
+    if (read.ok()) snapshot_end = end;
+    if (absl::IsDataLoss(read)) {
+      Log(StrCat(path_, ": reading the rows of all series instead: ", read.ToString()));
+    } else if (!read.ok() && !absl::IsNotFound(read)) {
+      return read;
+    }
+  }
+  TINYOBS_RETURN_IF_ERROR(catalog_.Load(*store_, snapshot_end));
+  TINYOBS_RETURN_IF_ERROR(chunks_->Load(read_only_));
+  TINYOBS_RETURN_IF_ERROR(cold_->Load());
+  horizon_ms_ = chunks_->Totals().newest_ms;
+  head_.SetHorizon(horizon_ms_);
+  for (const SeriesRef ref : index_.Match({}).refs) head_.AddSeries(ref);
+  return absl::OkStatus();
+}
+
+// Series with rows that neither snapshot nor log knew.
+absl::Status DbImpl::LoadMissingSeries() {
+  TINYOBS_RETURN_IF_ERROR(catalog_.LoadMissing(*store_));
+  for (const SeriesRef ref : index_.Match({}).refs) {
+    if (!head_.Contains(ref)) head_.AddSeries(ref);
+  }
+  accounts_.index->SetUsed(index_.MemoryBytes());
   return absl::OkStatus();
 }
 
@@ -153,32 +261,36 @@ absl::Status DbImpl::Recover() {
   TINYOBS_RETURN_IF_ERROR(file_system_->CreateDirectories(head_folder_));
   TINYOBS_RETURN_IF_ERROR(OpenStore());
   TINYOBS_RETURN_IF_ERROR(file_system_->SyncDirectory(path_));
-  TINYOBS_RETURN_IF_ERROR(catalog_.Load(*store_));
-  TINYOBS_RETURN_IF_ERROR(chunks_->Load());
-  head_.SetHorizon(chunks_->Totals().newest_ms);
-
   TINYOBS_ASSIGN_OR_RETURN(const HeadFiles files, ListHeadFiles(file_system_, head_folder_));
   const uint64_t checkpoint = files.newest_checkpoint();
+  TINYOBS_RETURN_IF_ERROR(LoadSeries(checkpoint));
+
+  // A clean close writes the checkpoint first, then the series of the same number.
+  if (!files.snapshots.empty() && files.snapshots.back() > checkpoint) {
+    return absl::DataLossError(
+        StrCat(CheckpointPath(head_folder_, files.snapshots.back()),
+               ": expected beside the series of the same number, found none"));
+  }
   const uint64_t newest_segment = files.segments.empty() ? 0 : files.segments.back();
   const uint64_t claimed = std::max({newest_segment + 1, checkpoint, uint64_t{1}});
   if (claimed > UINT32_MAX) {
     return absl::DataLossError(StrCat(head_folder_, ": segment number ", claimed, " is too large"));
   }
+  TINYOBS_ASSIGN_OR_RETURN(const auto replay, HeadReplay::Open(file_system_, head_folder_, files));
   TINYOBS_RETURN_IF_ERROR(log_.Begin(claimed, /*abandon_old=*/false));
-  head_.SetEpoch(static_cast<uint32_t>(claimed));
+  head_.BeginSegment(static_cast<uint32_t>(claimed));
   // Begin has synced the folder, so the checkpoint's name is durable.
   TINYOBS_RETURN_IF_ERROR(DeleteReplaced(file_system_, head_folder_, checkpoint));
-
-  TINYOBS_RETURN_IF_ERROR(ReplayHead(files, claimed, &replay_));
-  // Series that have nothing in the head exist for queries too.
-  head_.Apply({}, index_.ref_limit(), MonotonicMs());
+  TINYOBS_RETURN_IF_ERROR(ReplayHead(replay.get()));
+  TINYOBS_RETURN_IF_ERROR(LoadMissingSeries());
   {
     MutexLock lock(&upkeep_);
     // What was replayed may not be synced, and ends torn: a checkpoint makes it one clean state.
     if (replay_.found_anything || files.segments.size() > kMaxEmptySegments) {
-      TINYOBS_RETURN_IF_ERROR(Checkpoint(claimed));
+      TINYOBS_RETURN_IF_ERROR(WriteCheckpoint(claimed));
     }
     checkpointed_ = true;
+    recovered_ = true;
   }
   MeasureHeadFolder();
   last_sync_ms_ = MonotonicMs();
@@ -194,41 +306,95 @@ absl::Status DbImpl::Recover() {
   return absl::OkStatus();
 }
 
-absl::Status DbImpl::ReplayHead(const HeadFiles& files, uint64_t claimed, ReplayReport* report) {
-  const uint64_t checkpoint = files.newest_checkpoint();
-  if (checkpoint > 0) {
-    TINYOBS_RETURN_IF_ERROR(ReadCheckpoint(
-        file_system_, head_folder_, checkpoint,
-        [this](std::span<const RefSample> samples) { return ReplaySamples(samples); }));
+// Beside a writer. The head's files are opened before the LSM, so what the writer seals and drops
+// from the log in between is in both, and wins over itself; the other way round it would be in
+// neither.
+absl::Status DbImpl::RecoverReadOnly() {
+  const int64_t started_ms = MonotonicMs();
+  std::unique_ptr<HeadReplay> replay;
+  for (int tries = 1; replay == nullptr; ++tries) {
+    TINYOBS_ASSIGN_OR_RETURN(const HeadFiles files, ListHeadFiles(file_system_, head_folder_));
+    auto opened = HeadReplay::Open(file_system_, head_folder_, files);
+    if (opened.ok()) {
+      replay = *std::move(opened);
+    } else if (!absl::IsAborted(opened.status()) || tries == kReadOnlyTries) {
+      return opened.status();
+    }
   }
-  return ReplaySegments(
-      file_system_, head_folder_, std::max<uint64_t>(checkpoint, 1), claimed,
-      [this](const CommitRecord& commit) { return ReplayCommit(commit); }, report);
+  TINYOBS_RETURN_IF_ERROR(OpenStore());
+  TINYOBS_RETURN_IF_ERROR(LoadSeries(/*checkpoint=*/0));
+  TINYOBS_RETURN_IF_ERROR(ReplayHead(replay.get()));
+  TINYOBS_RETURN_IF_ERROR(LoadMissingSeries());
+  replay_ms_ = MonotonicMs() - started_ms;
+  return absl::OkStatus();
 }
 
-absl::Status DbImpl::ReplayCommit(const CommitRecord& commit) {
-  for (const NewSeries& series : commit.new_series) {
+absl::Status DbImpl::ReplayHead(HeadReplay* replay) {
+  const ReplayCallbacks callbacks{
+      .restore = [this](const CheckpointStretch& stretch) -> absl::Status {
+        if (read_only_ && !index_.Contains(stretch.ref)) return absl::OkStatus();
+        TINYOBS_RETURN_IF_ERROR(head_.Restore(stretch.ref, stretch.late, stretch.first_ms,
+                                              stretch.count, stretch.stream, MonotonicMs()));
+        return SealReplayed();
+      },
+      .apply = [this](DecodedCommit* commit) { return ReplayCommit(commit); },
+      .progress =
+          [this](uint64_t done, uint64_t total) {
+            if (done < total) {
+              Log(StrCat(path_, ": replaying the head log, ", done >> 20, " of ", total >> 20,
+                         " MiB"));
+            }
+          },
+  };
+  return replay->Run(callbacks, clock_, &replay_);
+}
+
+absl::Status DbImpl::ReplayCommit(DecodedCommit* commit) {
+  for (const NewSeries& series : commit->new_series) {
     TINYOBS_RETURN_IF_ERROR(catalog_.Replay(series));
+    if (!head_.Contains(series.ref)) head_.AddSeries(series.ref);
+    if (cold_->size() > 0) {
+      TINYOBS_ASSIGN_OR_RETURN(
+          const auto found,
+          cold_->Find(series.canonical_labels, index_.KeyOf(series.canonical_labels)));
+      if (found.has_value()) NoteRevived(series.ref);
+    }
   }
-  for (const NamedMetadata& named : commit.metadata) {
+  for (const NamedMetadata& named : commit->metadata) {
     catalog_.SetMetadata(named.metric, named.metadata);
   }
-  return ReplaySamples(commit.samples);
-}
-
-absl::Status DbImpl::ReplaySamples(std::span<const RefSample> samples) {
-  for (const RefSample& sample : samples) {
-    if (!index_.Contains(sample.ref)) {
+  for (const int64_t time_ms : commit->samples.timestamps_ms) {
+    if (!partitioning_.Contains(time_ms)) {
       return absl::DataLossError(
-          StrCat("a sample of series ", sample.ref, ": expected a series, found none"));
-    }
-    if (!partitioning_.Contains(sample.timestamp_ms)) {
-      return absl::DataLossError(StrCat("a sample of series ", sample.ref, " at ",
-                                        sample.timestamp_ms, " ms: no partition has this time"));
+          StrCat("a sample at ", time_ms, " ms: expected a time with a partition, found none"));
     }
   }
-  head_.Apply(samples, index_.ref_limit(), MonotonicMs());
-  while (head_.Stats().frozen_samples > kReplayBacklogSamples) {
+  if (read_only_) DropUnknown(&commit->samples);
+  if (const auto staged = head_.Stage(commit->samples, nullptr); !staged.ok()) {
+    return absl::DataLossError(StrCat("a sample without its series: ", FromAbsl(staged.message())));
+  }
+  head_.Apply(MonotonicMs());
+  return SealReplayed();
+}
+
+// A reader's LSM is newer than the log it reads: series may be gone.
+void DbImpl::DropUnknown(SampleBatch* samples) const {
+  size_t kept = 0;
+  for (size_t i = 0; i < samples->size(); ++i) {
+    if (!head_.Contains(samples->refs[i])) continue;
+    samples->refs[kept] = samples->refs[i];
+    samples->timestamps_ms[kept] = samples->timestamps_ms[i];
+    samples->values[kept++] = samples->values[i];
+  }
+  samples->resize(kept);
+}
+
+absl::Status DbImpl::SealReplayed() {
+  if (read_only_) {
+    if (!accounts_.head->over()) return absl::OkStatus();
+    return accounts_.head->ExhaustedError(0);  // a reader has nowhere to seal to
+  }
+  while (head_.Stats().frozen_chunks > kReplayBacklogChunks || accounts_.head->over()) {
     TINYOBS_ASSIGN_OR_RETURN(const bool more, sealer_->Step());
     if (!more) break;
   }

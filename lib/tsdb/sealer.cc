@@ -1,15 +1,16 @@
 #include "lib/tsdb/sealer.h"
 
-#include <memory>
-#include <vector>
+#include <span>
 
 #include "lib/base/status_macros.h"
+#include "lib/base/strings.h"
+#include "lib/tsdb/open_chunk.h"
 
 namespace tinyobs::tsdb {
 
 namespace {
-// Of one step: some hundred kilobytes of rows, a millisecond or two.
-constexpr size_t kChunksPerStep = 512;
+// Of one step: some hundred kilobytes of rows, a few milliseconds.
+constexpr size_t kSamplesPerStep = 1 << 16;
 constexpr size_t kSeriesPerBatch = 1024;
 }  // namespace
 
@@ -25,47 +26,58 @@ absl::Status Sealer::SaveCatalog() {
   }
 }
 
-void Sealer::Publish(size_t chunks) {
-  MutexLock lock(&publish_);
-  chunks_->Publish();
-  head_->ReleaseFrozen(chunks);
-  chunks_sealed_.fetch_add(chunks, std::memory_order_relaxed);
-}
-
 absl::StatusOr<bool> Sealer::Step() {
   MutexLock turn(&step_);
   // Frozen chunks first, catalog second: the series of every chunk we saw is in the catalog by
   // then.
-  const auto frozen = head_->PeekFrozen(kChunksPerStep);
+  const size_t count = head_->PeekFrozen(kSamplesPerStep, &pin_);
   TINYOBS_RETURN_IF_ERROR(SaveCatalog());
-  std::vector<ChunkStore::NewChunk> chunks;
-  for (const auto& chunk : frozen) {
-    chunks.push_back({index_->IdOf(chunk->ref), chunk->generation, chunk->columns->timestamps_ms,
-                      chunk->columns->values});
-  }
-  // Runs that need no look into the LSM go as one batch.
-  for (size_t begin = 0; begin < frozen.size();) {
-    size_t end = begin + 1;
-    if (frozen[begin]->may_overlap) {
-      TINYOBS_RETURN_IF_ERROR(chunks_->WriteOverlapping(chunks[begin]));
-    } else {
-      while (end < frozen.size() && !frozen[end]->may_overlap) ++end;
-      TINYOBS_RETURN_IF_ERROR(chunks_->Write(std::span(chunks).subspan(begin, end - begin)));
+  if (count == 0) return false;
+  samples_.clear();
+  for (const HeadPin::Stretch& stretch : pin_.stretches) {
+    if (!DecodeStream(pin_.Stream(stretch), stretch.first_ms, stretch.count, &samples_)) {
+      return absl::DataLossError(
+          StrCat("series ", stretch.ref, ": a chunk in memory does not decode"));
     }
-    Publish(end - begin);
-    begin = end;
   }
-  return frozen.size() == kChunksPerStep;
+  new_chunks_.clear();
+  hints_.resize(count);
+  size_t begin = 0;
+  for (const HeadPin::Stretch& stretch : pin_.stretches) {
+    chunk::ExponentHint& hint = hints_[new_chunks_.size()];
+    hint.exponent = stretch.exponent;
+    NewChunk& chunk = new_chunks_.emplace_back();
+    chunk.series = index_->IdOf(stretch.ref);
+    chunk.generation = stretch.generation;
+    chunk.timestamps_ms = std::span(samples_.timestamps_ms).subspan(begin, stretch.count);
+    chunk.values = std::span(samples_.values).subspan(begin, stretch.count);
+    chunk.may_overlap = stretch.may_overlap;
+    chunk.hint = &hint;
+    begin += stretch.count;
+  }
+  {
+    MutexLock writing(&chunks_->turn());
+    TINYOBS_RETURN_IF_ERROR(chunks_->Write(new_chunks_));
+    MutexLock lock(&publish_);
+    chunks_->Publish();
+    head_->ReleaseFrozen(count);
+    chunks_sealed_.fetch_add(count, std::memory_order_relaxed);
+  }
+  return head_->Stats().frozen_chunks > 0;
 }
 
 absl::Status Sealer::All() {
   // Bounded by what is there now: writers may freeze faster than we write.
-  uint64_t left = head_->Stats().frozen_chunks;
+  const uint64_t end = chunks_sealed() + head_->Stats().frozen_chunks;
   while (true) {
     TINYOBS_ASSIGN_OR_RETURN(const bool more, Step());
-    if (!more || left <= kChunksPerStep) return absl::OkStatus();
-    left -= kChunksPerStep;
+    if (!more || chunks_sealed() >= end) return absl::OkStatus();
   }
+}
+
+absl::Status Sealer::Alone(const std::function<absl::Status()>& alone) {
+  MutexLock turn(&step_);
+  return alone();
 }
 
 std::pair<PartitionCounts, HeadStats> Sealer::Counts() const {

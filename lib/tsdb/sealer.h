@@ -12,7 +12,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -36,6 +38,8 @@ class Sealer {
   absl::StatusOr<bool> Step();
   // Until nothing is left of what was frozen before the call.
   absl::Status All();
+  // Runs `alone` while no step does: for a copy of the database.
+  absl::Status Alone(const std::function<absl::Status()>& alone);
 
   // Sealed and head counts that belong together.
   std::pair<PartitionCounts, HeadStats> Counts() const;
@@ -43,7 +47,6 @@ class Sealer {
 
  private:
   absl::Status SaveCatalog() ABSL_EXCLUSIVE_LOCKS_REQUIRED(step_);
-  void Publish(size_t chunks);
 
   lsm::Store* const store_;
   SeriesIndex* const index_;
@@ -52,7 +55,12 @@ class Sealer {
   Head* const head_;
   std::atomic<uint64_t> chunks_sealed_{0};
 
-  Mutex step_;             // a turn, not a guard of data: held while the LSM writes
+  // A turn rather than a lock: held while the LSM writes.
+  Mutex step_;
+  HeadPin pin_ ABSL_GUARDED_BY(step_);  // scratch, as the three below
+  Columns samples_ ABSL_GUARDED_BY(step_);
+  std::vector<NewChunk> new_chunks_ ABSL_GUARDED_BY(step_);
+  std::vector<chunk::ExponentHint> hints_ ABSL_GUARDED_BY(step_);
   mutable Mutex publish_;  // makes "counted as sealed" and "gone from the head" one change
 };
 

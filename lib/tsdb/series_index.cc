@@ -1,168 +1,192 @@
 #include "lib/tsdb/series_index.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "lib/base/check.h"
-#include "lib/base/coding.h"
 
 namespace tinyobs::tsdb {
 
-SeriesIndex::SeriesIndex(uint64_t seed)
-    : seed_(seed), by_labels_(/*bucket_count=*/0, RefHash{this}, RefEqual{this}) {}
+namespace {
 
-bool SeriesIndex::Equals(SeriesRef ref, const LookupKey& key) const {
-  if (series_[ref].hash != key.hash) return false;
-  ByteReader labels(key.canonical_labels);
-  bool equal = true;
-  ForEachPair(ref, [&](const Pair& pair) {
-    const std::string_view name = labels.LengthPrefixed();
-    equal = labels.ok() && name == pair.name && labels.LengthPrefixed() == pair.value;
-    return equal;
-  });
-  return equal && labels.empty();
-}
+// Dead series beyond a third of the living at which the table is replaced: small tables need not
+// be.
+constexpr uint64_t kDeadTolerated = 256;
 
-std::optional<SeriesRef> SeriesIndex::Find(std::string_view canonical_labels,
-                                           const SeriesKey& key) const {
-  ReaderMutexLock lock(&lock_);
-  const auto found = by_labels_.find(LookupKey{canonical_labels, key.fingerprint.low});
-  if (found == by_labels_.end()) return std::nullopt;
-  return *found;
-}
+uint32_t HashOf(const SeriesKey& key) { return static_cast<uint32_t>(key.fingerprint.low); }
 
-bool SeriesIndex::Contains(SeriesRef ref) const {
-  ReaderMutexLock lock(&lock_);
-  return ref < series_.size() && series_[ref].pairs != nullptr;
-}
-
-uint64_t SeriesIndex::size() const {
-  ReaderMutexLock lock(&lock_);
-  return count_;
-}
-
-SeriesRef SeriesIndex::ref_limit() const {
-  ReaderMutexLock lock(&lock_);
-  return static_cast<SeriesRef>(series_.size());
-}
-
-std::string_view SeriesIndex::Store(std::string_view bytes) {
-  if (bytes.empty()) return {};
-  char* const to = arena_.Allocate(bytes.size());
-  std::memcpy(to, bytes.data(), bytes.size());
-  return {to, bytes.size()};
-}
-
-SeriesId SeriesIndex::NewSeriesId(std::string_view metric) {
-  WriterMutexLock lock(&lock_);
-  auto found = metrics_.find(metric);
-  if (found == metrics_.end()) {
-    found = metrics_.try_emplace(Store(metric), Metric{next_metric_id_++, 0}).first;
-  }
-  return SeriesId{found->second.id} << 32 | found->second.next_number++;
-}
-
-void SeriesIndex::NoteId(std::string_view metric, SeriesId id) {
-  const auto metric_id = static_cast<uint32_t>(id >> 32);
-  const auto number = static_cast<uint32_t>(id);
-  auto found = metrics_.find(metric);
-  if (found == metrics_.end()) {
-    found = metrics_.try_emplace(Store(metric), Metric{metric_id, 0}).first;
-  }
-  found->second.next_number = std::max(found->second.next_number, number + 1);
-  next_metric_id_ = std::max(next_metric_id_, metric_id + 1);
-}
-
-SeriesIndex::PairNumber SeriesIndex::PairFor(std::string_view name, std::string_view value) {
-  auto of_name = names_.find(name);
-  if (of_name == names_.end()) of_name = names_.try_emplace(Store(name)).first;
-  auto& values = of_name->second.values;
-  const auto found = values.find(value);
-  if (found != values.end()) return found->second;
-  const auto number = static_cast<PairNumber>(pairs_.size());
-  pairs_.push_back({of_name->first, Store(value), {}});
-  values.emplace(pairs_.back().value, number);
-  return number;
-}
-
-void SeriesIndex::Add(SeriesRef ref, SeriesId id, std::string_view canonical_labels) {
-  const SeriesKey key = KeyOf(canonical_labels);
-  WriterMutexLock lock(&lock_);
-  TINYOBS_CHECK(ref >= series_.size() && ref <= kMaxSeriesRef);
-  std::string numbers;
-  std::string_view metric;
-  ByteReader labels(canonical_labels);
-  while (!labels.empty()) {
-    const std::string_view name = labels.LengthPrefixed();
-    const std::string_view value = labels.LengthPrefixed();
-    if (name == kMetricName) metric = value;
-    const PairNumber number = PairFor(name, value);
-    pairs_[number].postings.Append(ref);
-    PutVarint64(&numbers, number);
-  }
-  TINYOBS_CHECK(labels.ok() && !numbers.empty());
-  series_.resize(ref + 1);
-  series_[ref] = {id, key.fingerprint.low, Store(numbers).data(),
-                  static_cast<uint32_t>(numbers.size())};
-  by_labels_.insert(ref);
-  NoteId(metric, id);
-  ++count_;
-}
-
-SeriesId SeriesIndex::IdOf(SeriesRef ref) const {
-  ReaderMutexLock lock(&lock_);
-  return series_[ref].id;
-}
-
-void SeriesIndex::AppendCanonicalLabels(SeriesRef ref, std::string* out) const {
-  ReaderMutexLock lock(&lock_);
-  ForEachPair(ref, [&](const Pair& pair) {
-    PutLengthPrefixed(out, pair.name);
-    PutLengthPrefixed(out, pair.value);
-    return true;
-  });
-}
-
-Labels SeriesIndex::LabelsOf(SeriesRef ref) const {
+Labels LabelsFrom(const SeriesTable& table, SeriesRef ref) {
+  const SeriesTable::Series* const series = table.EntryOf(ref);
+  if (series == nullptr) return Labels();
   std::string bytes;
-  AppendCanonicalLabels(ref, &bytes);
+  table.AppendLabels(*series, &bytes);
   auto labels = Labels::FromCanonicalBytes(bytes);
   TINYOBS_CHECK(labels.ok());  // checked when they came in
   return *std::move(labels);
 }
 
-bool SeriesIndex::LessByLabels(SeriesRef a, SeriesRef b) const {
-  const char* at_a = series_[a].pairs;
-  const char* at_b = series_[b].pairs;
-  const char* const limit_a = at_a + series_[a].pairs_bytes;
-  const char* const limit_b = at_b + series_[b].pairs_bytes;
-  while (at_a < limit_a && at_b < limit_b) {
-    uint64_t number_a = 0;
-    uint64_t number_b = 0;
-    at_a = LoadVarint64(at_a, limit_a, &number_a);
-    at_b = LoadVarint64(at_b, limit_b, &number_b);
-    if (number_a == number_b) continue;
-    const Pair& pair_a = pairs_[number_a];
-    const Pair& pair_b = pairs_[number_b];
-    if (const int order = pair_a.name.compare(pair_b.name); order != 0) return order < 0;
-    return pair_a.value < pair_b.value;
-  }
-  return at_a == limit_a && at_b != limit_b;
+}  // namespace
+
+SeriesId SeriesNames::IdOf(SeriesRef ref) const {
+  ReaderMutexLock lock(&index_->lock_);
+  const SeriesTable::Series* const series = table_->EntryOf(ref);
+  return series == nullptr ? 0 : series->id;
 }
 
-void SeriesIndex::SortByLabels(std::vector<SeriesRef>* refs) const {
+Labels SeriesNames::LabelsOf(SeriesRef ref) const {
+  ReaderMutexLock lock(&index_->lock_);
+  return LabelsFrom(*table_, ref);
+}
+
+SeriesIndex::SeriesIndex(uint64_t seed)
+    : seed_(seed), table_(std::make_shared<SeriesTable>(seed)) {}
+
+std::optional<SeriesRef> SeriesIndex::Find(std::string_view canonical_labels,
+                                           const SeriesKey& key) const {
   ReaderMutexLock lock(&lock_);
-  std::sort(refs->begin(), refs->end(),
-            [this](SeriesRef a, SeriesRef b)
-                ABSL_NO_THREAD_SAFETY_ANALYSIS { return LessByLabels(a, b); });
+  const SeriesRef ref = table_->Find(canonical_labels, HashOf(key));
+  if (ref == kNoSeries) return std::nullopt;
+  return ref;
+}
+
+void SeriesIndex::FindMany(std::span<const Query> queries, SeriesRef* refs) const {
+  // In groups, stage by stage: what a lookup waits for is memory, and a group waits together.
+  constexpr size_t kGroup = 32;
+  ReaderMutexLock lock(&lock_);
+  const SeriesTable& table = *table_;
+  for (size_t begin = 0; begin < queries.size(); begin += kGroup) {
+    const size_t end = std::min(queries.size(), begin + kGroup);
+    for (size_t i = begin; i < end; ++i) {
+      table.PrefetchSlot(HashOf(queries[i].key));
+      const std::string_view labels = queries[i].canonical_labels;
+      for (size_t at = 0; at < labels.size(); at += 64) __builtin_prefetch(labels.data() + at);
+    }
+    for (size_t i = begin; i < end; ++i) {
+      refs[i] = table.Candidate(HashOf(queries[i].key));
+      if (refs[i] != kNoSeries) table.PrefetchEntry(refs[i]);
+    }
+    for (size_t i = begin; i < end; ++i) {
+      if (refs[i] != kNoSeries) __builtin_prefetch(table.EntryOf(refs[i])->pairs);
+    }
+    for (size_t i = begin; i < end; ++i) {
+      if (refs[i] == kNoSeries || table.Equals(refs[i], queries[i].canonical_labels)) continue;
+      refs[i] = table.Find(queries[i].canonical_labels, HashOf(queries[i].key));
+    }
+  }
+}
+
+bool SeriesIndex::Contains(SeriesRef ref) const {
+  ReaderMutexLock lock(&lock_);
+  return table_->Lives(ref);
+}
+
+uint64_t SeriesIndex::size() const {
+  ReaderMutexLock lock(&lock_);
+  return table_->live();
+}
+
+SeriesRef SeriesIndex::next_ref() const {
+  ReaderMutexLock lock(&lock_);
+  return next_ref_;
+}
+
+SeriesRef SeriesIndex::series_end() const {
+  ReaderMutexLock lock(&lock_);
+  return table_->ref_end();
+}
+
+uint32_t SeriesIndex::next_metric_id() const {
+  ReaderMutexLock lock(&lock_);
+  return next_metric_id_;
+}
+
+void SeriesIndex::RaiseNext(SeriesRef next_ref, uint32_t next_metric_id) {
+  WriterMutexLock lock(&lock_);
+  next_ref_ = std::max(next_ref_, next_ref);
+  next_metric_id_ = std::max(next_metric_id_, next_metric_id);
+}
+
+SeriesId SeriesIndex::NewSeriesId(std::string_view metric, SeriesRef ref) {
+  WriterMutexLock lock(&lock_);
+  uint32_t metric_id = table_->MetricId(metric);
+  if (metric_id == 0) {
+    const auto [planned, is_new] =
+        planned_metrics_.try_emplace(std::string(metric), next_metric_id_);
+    if (is_new) ++next_metric_id_;
+    metric_id = planned->second;
+  }
+  return SeriesId{metric_id} << 32 | ref;
+}
+
+void SeriesIndex::Add(SeriesRef ref, SeriesId id, std::string_view canonical_labels) {
+  WriterMutexLock lock(&lock_);
+  TINYOBS_CHECK(ref >= table_->ref_end() && ref <= kMaxSeriesRef);
+  TINYOBS_CHECK(table_->Insert(ref, id, canonical_labels));
+  table_->Post(ref);
+  next_ref_ = std::max(next_ref_, ref + 1);
+  next_metric_id_ = std::max(next_metric_id_, static_cast<uint32_t>(id >> 32) + 1);
+  // Those that were never used would stay; asked for again, they get another.
+  if (!planned_metrics_.empty() && planned_metrics_.size() >= 1024) planned_metrics_.clear();
+}
+
+void SeriesIndex::Remove(std::span<const SeriesRef> refs) {
+  std::shared_ptr<SeriesTable> table;
+  {
+    WriterMutexLock lock(&lock_);
+    for (const SeriesRef ref : refs) table_->Remove(ref);
+    ++removals_;
+    if (table_->dead() <= kDeadTolerated + table_->live() / 3) return;
+    table = table_;
+  }
+  // Nobody else changes it: the caller is the only one who may.
+  Replace(table->Compacted());
+}
+
+void SeriesIndex::Adopt(std::unique_ptr<SeriesTable> table) {
+  uint32_t next_metric_id = 0;
+  table->ForEachLiving([&](SeriesRef ref) {
+    next_metric_id =
+        std::max(next_metric_id, static_cast<uint32_t>(table->EntryOf(ref)->id >> 32) + 1);
+  });
+  RaiseNext(table->ref_end(), next_metric_id);
+  Replace(std::move(table));
+}
+
+void SeriesIndex::Replace(std::shared_ptr<SeriesTable> table) {
+  WriterMutexLock lock(&lock_);
+  cache_.Clear();
+  planned_metrics_.clear();
+  table_.swap(table);
+  // The old one is freed by our caller's last reference, or by the last query that pins it: after
+  // the lock, as parameters die last.
+}
+
+SeriesId SeriesIndex::IdOf(SeriesRef ref) const {
+  ReaderMutexLock lock(&lock_);
+  return table_->Lives(ref) ? table_->EntryOf(ref)->id : 0;
+}
+
+Labels SeriesIndex::LabelsOf(SeriesRef ref) const {
+  ReaderMutexLock lock(&lock_);
+  return table_->Lives(ref) ? LabelsFrom(*table_, ref) : Labels();
+}
+
+bool SeriesIndex::Describe(SeriesRef ref, SeriesId* id, std::string* canonical_labels) const {
+  ReaderMutexLock lock(&lock_);
+  if (!table_->Lives(ref)) return false;
+  const SeriesTable::Series& series = *table_->EntryOf(ref);
+  *id = series.id;
+  table_->AppendLabels(series, canonical_labels);
+  return true;
+}
+
+SeriesNames SeriesIndex::PinNames() const {
+  ReaderMutexLock lock(&lock_);
+  return SeriesNames(this, table_);
 }
 
 size_t SeriesIndex::MemoryBytes() const {
   ReaderMutexLock lock(&lock_);
-  // Posting lists are estimated at two bytes a label, to not walk them all.
-  return arena_.MemoryUsageBytes() * 2 + series_.capacity() * sizeof(Series) +
-         by_labels_.capacity() * (sizeof(SeriesRef) + 1) +
-         pairs_.size() * (sizeof(Pair) + 2 * sizeof(std::string_view));
+  return table_->MemoryBytes() + cache_.MemoryBytes();
 }
 
 }  // namespace tinyobs::tsdb

@@ -1,25 +1,28 @@
 // SeriesIndex: every series of the database in memory: labels -> ref, ref -> labels, and which
-// series a set of matchers accepts.
+// series a set of matchers accepts. SeriesTable holds it, this guards it.
 //
-// A label pair is stored once and has a number; a series is the list of its pairs' numbers (1-3
-// bytes each), because the same few hundred names and values make up a million label sets. Each
-// pair has its posting list. Lookup is by the seeded fingerprint of the canonical labels; a hit is
-// trusted only after the labels themselves were compared.
+// Lookup is by the seeded fingerprint of the canonical labels; a hit is trusted only after the
+// labels themselves were compared.
 //
-// Matchers: equality starts from posting lists, shortest first. Any other matcher is then decided
-// either on the candidates that are left or on the label's distinct values, whichever are fewer;
-// one that accepts the empty string subtracts the series of the values it refuses, because a
-// missing label counts as empty.
+// Matchers: equality starts from posting lists, shortest first. Any other matcher is decided on the
+// label's distinct values, not on the series; what a regular expression matches among them is
+// remembered (MatcherCache). One that accepts the empty string subtracts the series of the values
+// it refuses, because a missing label counts as empty.
 //
-// Invariants: refs grow with each Add and are never reused; a pair's list is ascending.
+// Removing marks series dead, which readers skip at once. When the dead outnumber a third of the
+// living, Remove replaces the table by a copy without them: the copy is made while readers go on,
+// they only wait for a pointer to change hands.
 //
-// Thread-safety: thread-safe; readers share a lock. Add and NewSeriesId are meant for one writer
-// (the leader of the commit queue), or two writers could plan the same ref.
+// Invariant: refs grow with each Add and are never given twice, nor are ids.
+//
+// Thread-safety: thread-safe; readers share a lock, which is never held for a regular expression
+// over more than some hundred values. What changes series (Add, Remove, NewSeriesId, ...) is for
+// one thread at a time, the leader of the commit queue, or two could plan the same ref.
 #ifndef TINYOBS_LIB_TSDB_SERIES_INDEX_H_
 #define TINYOBS_LIB_TSDB_SERIES_INDEX_H_
 
 #include <cstdint>
-#include <deque>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -27,18 +30,44 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
-#include "lib/base/arena.h"
-#include "lib/base/checksum.h"
-#include "lib/base/coding.h"
+#include "absl/status/status.h"
 #include "lib/base/shared_mutex.h"
+#include "lib/lsm/wal_reader.h"
+#include "lib/lsm/wal_writer.h"
 #include "lib/model/series_key.h"
 #include "lib/tsdb/key_schema.h"
-#include "lib/tsdb/postings.h"
+#include "lib/tsdb/matcher_cache.h"
+#include "lib/tsdb/series_table.h"
 #include "tinyobs/labels.h"
 #include "tinyobs/matcher.h"
 
 namespace tinyobs::tsdb {
+
+class SeriesIndex;
+
+// What series are called, as of the moment this was taken from the index: also of those that are
+// removed since. Keeps a table that the index has replaced alive, so let it go with the query.
+class SeriesNames {
+ public:
+  // 0 when there was no such series.
+  SeriesId IdOf(SeriesRef ref) const;
+  // Empty when there was no such series.
+  Labels LabelsOf(SeriesRef ref) const;
+
+ private:
+  friend class SeriesIndex;
+  SeriesNames(const SeriesIndex* index, std::shared_ptr<const SeriesTable> table)
+      : index_(index), table_(std::move(table)) {}
+
+  const SeriesIndex* index_;
+  std::shared_ptr<const SeriesTable> table_;
+};
+
+// Which of a list of names or values.
+struct Listing {
+  std::string_view prefix = {};  // those that begin with it
+  size_t limit = 0;              // the first so many, in order; 0 = all
+};
 
 class SeriesIndex {
  public:
@@ -51,23 +80,44 @@ class SeriesIndex {
     return SeriesKeyOfCanonicalBytes(canonical_labels, seed_);
   }
   std::optional<SeriesRef> Find(std::string_view canonical_labels, const SeriesKey& key) const;
+  // Many at once, at less than half the cost each: refs[i] is that of queries[i], or kNoSeries.
+  struct Query {
+    std::string_view canonical_labels;
+    SeriesKey key;
+  };
+  void FindMany(std::span<const Query> queries, SeriesRef* refs) const;
   bool Contains(SeriesRef ref) const;
-  // Series, and one more than the largest ref.
   uint64_t size() const;
-  SeriesRef ref_limit() const;
+  // The ref and metric id to give next; greater than all ever given.
+  SeriesRef next_ref() const;
+  uint32_t next_metric_id() const;
+  SeriesRef ref_limit() const { return next_ref(); }
+  // One more than the largest ref that was added here; what is added next must not be below.
+  SeriesRef series_end() const;
 
-  // An id that no series has or had, for a series of this metric. Ids that are not used stay
-  // unused.
-  SeriesId NewSeriesId(std::string_view metric);
-  // REQUIRES: ref >= ref_limit(), labels canonical and not there yet.
+  // --- The leader only.
+  // Tells of refs and metric ids that were given in an earlier life.
+  void RaiseNext(SeriesRef next_ref, uint32_t next_metric_id);
+  // The id of a new series of this metric under a ref that no series had: metric id << 32 | ref.
+  SeriesId NewSeriesId(std::string_view metric, SeriesRef ref);
+  // REQUIRES: ref greater than those of all series that are here; labels canonical and not there.
   void Add(SeriesRef ref, SeriesId id, std::string_view canonical_labels);
+  // REQUIRES: Contains each.
+  void Remove(std::span<const SeriesRef> refs);
+  // For filling it from elsewhere, series in any order: a table, and replacing everything by it
+  // once it has its posting lists.
+  std::unique_ptr<SeriesTable> NewTable() const { return std::make_unique<SeriesTable>(seed_); }
+  void Adopt(std::unique_ptr<SeriesTable> table);
 
-  // REQUIRES: Contains(ref), as do the others that take refs.
+  // Zero and empty, respectively, when there is no such series.
   SeriesId IdOf(SeriesRef ref) const;
   Labels LabelsOf(SeriesRef ref) const;
-  void AppendCanonicalLabels(SeriesRef ref, std::string* out) const;
-  // In the order of Labels' operator<.
-  void SortByLabels(std::vector<SeriesRef>* refs) const;
+  // Both, appending the labels; false when there is no such series.
+  bool Describe(SeriesRef ref, SeriesId* id, std::string* canonical_labels) const;
+  SeriesNames PinNames() const;
+  // In the order of Labels' operator<; the first `limit` of them, 0 = all. Those that are no series
+  // any more are left out.
+  void SortByLabels(std::vector<SeriesRef>* refs, size_t limit = 0) const;
 
   // The series all `matchers` accept, ascending, as of one instant: `ref_limit` says which series
   // existed then.
@@ -80,102 +130,61 @@ class SeriesIndex {
   bool Matches(SeriesRef ref, std::span<const Matcher> matchers) const;
 
   // Sorted, each once. Over all series, or over `refs` only.
-  std::vector<std::string> LabelNames() const;
-  std::vector<std::string> LabelNames(std::span<const SeriesRef> refs) const;
-  std::vector<std::string> LabelValues(std::string_view name) const;
-  std::vector<std::string> LabelValues(std::string_view name,
-                                       std::span<const SeriesRef> refs) const;
+  std::vector<std::string> LabelNames(const Listing& listing = {}) const;
+  std::vector<std::string> LabelNames(std::span<const SeriesRef> refs,
+                                      const Listing& listing = {}) const;
+  std::vector<std::string> LabelValues(std::string_view name, const Listing& listing = {}) const;
+  std::vector<std::string> LabelValues(std::string_view name, std::span<const SeriesRef> refs,
+                                       const Listing& listing = {}) const;
 
-  // Estimated.
+  // Writes all series below `end` as records of a log, and how many; see FORMAT.md. Takes the lock
+  // for some thousand series at a time, so commits go on. Aborted: series were removed meanwhile.
+  // Errors of the writer.
+  absl::Status AppendSnapshot(SeriesRef end, lsm::WalWriter* writer) const;
+  // Replaces everything by what AppendSnapshot wrote; `end` gets the one it was called with.
+  // DataLoss: not whole, or not what it writes; then the index is as it was.
+  absl::Status LoadSnapshot(lsm::WalReader* reader, SeriesRef* end);
+
+  // Exact but for the allocator's own. Any time, cheap.
   size_t MemoryBytes() const;
 
  private:
-  using PairNumber = uint32_t;
-  struct ViewHash {
-    size_t operator()(std::string_view bytes) const { return Checksum64(bytes); }
-  };
-  struct Pair {
-    std::string_view name;  // both in arena_
-    std::string_view value;
-    Postings postings;
-  };
-  struct Name {
-    absl::flat_hash_map<std::string_view, PairNumber, ViewHash> values;
-  };
-  struct Metric {
-    uint32_t id = 0;
-    uint32_t next_number = 0;
-  };
-  struct Series {
-    SeriesId id = 0;
-    uint64_t hash = 0;            // low half of the fingerprint
-    const char* pairs = nullptr;  // varints in arena_; nullptr = no such series
-    uint32_t pairs_bytes = 0;
-  };
-  struct LookupKey {
-    std::string_view canonical_labels;
-    uint64_t hash;
-  };
-  struct RefHash {
-    using is_transparent = void;
-    const SeriesIndex* index;
-    size_t operator()(SeriesRef ref) const { return index->HashOf(ref); }
-    size_t operator()(const LookupKey& key) const { return key.hash; }
-  };
-  struct RefEqual {
-    using is_transparent = void;
-    const SeriesIndex* index;
-    bool operator()(SeriesRef a, SeriesRef b) const { return a == b; }
-    bool operator()(SeriesRef ref, const LookupKey& key) const { return index->Equals(ref, key); }
-    bool operator()(const LookupKey& key, SeriesRef ref) const { return index->Equals(ref, key); }
+  friend class SeriesNames;
+  using Refs = std::vector<SeriesRef>;
+  // The pairs of a label that decide a matcher: the series that have one of them are those it
+  // accepts, or those it refuses.
+  struct Listed {
+    std::vector<PairNumber> pairs;
+    bool accepted = true;
   };
 
-  // Called by the hash set, that is under lock_.
-  uint64_t HashOf(SeriesRef ref) const ABSL_NO_THREAD_SAFETY_ANALYSIS { return series_[ref].hash; }
-  bool Equals(SeriesRef ref, const LookupKey& key) const ABSL_NO_THREAD_SAFETY_ANALYSIS;
-
-  // Calls visit(pair) for each label of the series, by name, until it returns false.
-  template <typename Visit>
-  void ForEachPair(SeriesRef ref, Visit visit) const ABSL_SHARED_LOCKS_REQUIRED(lock_);
-  std::string_view ValueOf(SeriesRef ref, std::string_view name) const
+  void Replace(std::shared_ptr<SeriesTable> table) ABSL_LOCKS_EXCLUDED(lock_);
+  // Evaluates at most `limit` values that are not known yet; false when there are more.
+  bool ListPairs(const Matcher& matcher, const SeriesTable::Name& name, size_t limit,
+                 Listed* listed) const ABSL_SHARED_LOCKS_REQUIRED(lock_);
+  // The series of these pairs of one label, ascending; the dead included.
+  Refs Union(std::span<const PairNumber> pairs, uint64_t count) const
       ABSL_SHARED_LOCKS_REQUIRED(lock_);
-  bool LessByLabels(SeriesRef a, SeriesRef b) const ABSL_SHARED_LOCKS_REQUIRED(lock_);
-  PairNumber PairFor(std::string_view name, std::string_view value)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  std::string_view Store(std::string_view bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void NoteId(std::string_view metric, SeriesId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-
-  std::vector<SeriesRef> AllRefs() const ABSL_SHARED_LOCKS_REQUIRED(lock_);
-  // The series of all values of a label for which Matches() is `matching`.
-  std::vector<SeriesRef> RefsOfValues(const Name& name, const Matcher& matcher, bool matching) const
+  // Keeps the series for whose pair of this name (or kNoNumber) `accept` is true.
+  template <typename Accept>
+  void EraseUnless(Refs* refs, NameNumber name, Accept accept) const
       ABSL_SHARED_LOCKS_REQUIRED(lock_);
   // Narrows `refs` (none yet = all series) to what the matcher accepts.
-  void Narrow(const Matcher& matcher, std::optional<std::vector<SeriesRef>>* refs) const
+  void Narrow(const Matcher& matcher, std::optional<Refs>* refs) const
       ABSL_SHARED_LOCKS_REQUIRED(lock_);
+  Refs AllRefs() const ABSL_SHARED_LOCKS_REQUIRED(lock_);
 
   const uint64_t seed_;
   mutable SharedMutex lock_;
-  Arena arena_ ABSL_GUARDED_BY(lock_);
-  std::vector<Series> series_ ABSL_GUARDED_BY(lock_);  // by ref
-  uint64_t count_ ABSL_GUARDED_BY(lock_) = 0;
-  absl::flat_hash_set<SeriesRef, RefHash, RefEqual> by_labels_ ABSL_GUARDED_BY(lock_);
-  std::deque<Pair> pairs_ ABSL_GUARDED_BY(lock_);
-  absl::flat_hash_map<std::string_view, Name, ViewHash> names_ ABSL_GUARDED_BY(lock_);
-  absl::flat_hash_map<std::string_view, Metric, ViewHash> metrics_ ABSL_GUARDED_BY(lock_);
+  // Replaced as a whole; changed in place by the leader only, under the lock.
+  std::shared_ptr<SeriesTable> table_ ABSL_GUARDED_BY(lock_);
+  mutable MatcherCache cache_;  // of table_: cleared with it
+  SeriesRef next_ref_ ABSL_GUARDED_BY(lock_) = 0;
   uint32_t next_metric_id_ ABSL_GUARDED_BY(lock_) = 1;
+  uint64_t removals_ ABSL_GUARDED_BY(lock_) = 0;
+  // Of metrics whose first series is planned but not added.
+  absl::flat_hash_map<std::string, uint32_t> planned_metrics_ ABSL_GUARDED_BY(lock_);
 };
-
-template <typename Visit>
-void SeriesIndex::ForEachPair(SeriesRef ref, Visit visit) const {
-  const Series& series = series_[ref];
-  const char* at = series.pairs;
-  const char* const limit = at + series.pairs_bytes;
-  while (at < limit) {
-    uint64_t number = 0;
-    at = LoadVarint64(at, limit, &number);
-    if (!visit(pairs_[number])) return;
-  }
-}
 
 }  // namespace tinyobs::tsdb
 

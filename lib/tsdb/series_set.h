@@ -1,18 +1,21 @@
 // The answer of a Select: streams series by series out of one instant of head and LSM.
 //
-// Memory: what the head pinned, plus one series' samples in the range. Chunks are read and decoded
-// as the caller moves on.
+// Memory: what the head pinned (encoded), plus one series' samples in the range; both are charged
+// to the queries' account, and a series that does not fit ends the query with QueryLimitError.
+// Chunks are read and decoded as the caller moves on. In the order of ids the LSM is read from
+// front to back; in the order of labels each series costs a seek in each partition.
 #ifndef TINYOBS_LIB_TSDB_SERIES_SET_H_
 #define TINYOBS_LIB_TSDB_SERIES_SET_H_
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
-#include "lib/base/iterator.h"
+#include "lib/base/memory_accountant.h"
 #include "lib/lsm/store.h"
-#include "lib/tsdb/chunk_store.h"
+#include "lib/tsdb/chunk_scan.h"
 #include "lib/tsdb/head.h"
 #include "lib/tsdb/series_index.h"
 #include "tinyobs/querier.h"
@@ -21,18 +24,28 @@ namespace tinyobs::tsdb {
 
 class SeriesSetImpl : public SeriesSet {
  public:
+  // One series of the answer.
+  struct Entry {
+    SeriesId id = 0;
+    SeriesRef ref = 0;   // in the index of its group
+    uint32_t group = 0;  // 0 = in memory, else the place in `groups` + 1
+  };
   struct Source {
-    const SeriesIndex* index = nullptr;
-    const ChunkStore* chunks = nullptr;
+    std::optional<SeriesNames> names;                        // of those in memory
+    std::vector<std::shared_ptr<const SeriesIndex>> groups;  // of idle series
     TimeRange range;
     uint64_t sample_limit = 0;
-    std::vector<SeriesRef> refs;         // in the order of the answer
-    std::vector<PinnedSeries> head;      // ascending by ref
-    std::vector<uint32_t> partitions;    // that exist and overlap the range
-    std::unique_ptr<Iterator> iterator;  // over the LSM as of the same instant
-    std::unique_ptr<const lsm::Snapshot> snapshot;
+    std::vector<Entry> entries;                     // in the order of the answer
+    HeadPin head;                                   // stretches ascend by ref
+    std::unique_ptr<const lsm::Snapshot> snapshot;  // of the LSM, of the same instant
+    std::unique_ptr<ChunkScan> scan;                // at the snapshot
+    MemoryAccount* memory = nullptr;
+    MemoryCharge head_charge;
   };
-  explicit SeriesSetImpl(Source source) : source_(std::move(source)) {}
+  explicit SeriesSetImpl(Source source);
+
+  // Brings the entries into the order of labels.
+  static void SortByLabels(Source* source);
 
   bool Next() override;
   const Labels& labels() const override { return labels_; }
@@ -41,12 +54,16 @@ class SeriesSetImpl : public SeriesSet {
   absl::Status status() const override { return status_; }
 
  private:
-  absl::Status Load(SeriesRef ref);
+  absl::Status Load(const Entry& entry);
+  absl::Status LoadHead(SeriesRef ref);
+  static Labels LabelsOf(const Source& source, const Entry& entry);
 
   Source source_;
-  size_t next_ = 0;  // in source_.refs
+  size_t next_ = 0;  // in source_.entries
   uint64_t samples_ = 0;
   ColumnMerger merger_;
+  MemoryCharge columns_charge_;
+  Columns stretch_;
   Labels labels_;
   Columns columns_;
   absl::Status status_;

@@ -5,7 +5,6 @@
 
 #include "lib/base/status_macros.h"
 #include "lib/base/strings.h"
-#include "lib/tsdb/checkpoint.h"
 #include "lib/tsdb/db_impl.h"
 
 namespace tinyobs::tsdb {
@@ -17,11 +16,12 @@ constexpr SeriesRef kSliceSeries = 1024;
 constexpr int64_t kFreezePeriodMs = 30'000;
 // How long upkeep sleeps when nothing wakes it.
 constexpr int64_t kUpkeepPeriodMs = 1'000;
-// Frozen samples beyond which commits help to seal before they go on: the sealer cannot keep up,
-// and memory is bounded (4 MiB and the samples of one group of commits).
-constexpr uint64_t kSealBacklogSamples = 1 << 18;
+// A head over its share is frozen as a whole at most this often: each time makes short chunks.
+constexpr int64_t kRelievePeriodMs = 10'000;
 // Sealing steps between looks at other work.
 constexpr int kStepsPerRound = 16;
+// A partition counts as over this part of its length after its end: stragglers come late.
+constexpr int64_t kGraceFraction = 12;
 // Between attempts to resume after a lack of space: the first pause, doubled up to the last.
 constexpr int64_t kResumeDelayMinMs = 1'000;
 constexpr int64_t kResumeDelayMaxMs = 16'000;
@@ -54,8 +54,18 @@ absl::Status DbImpl::SyncLog() {
   });
 }
 
-absl::Status DbImpl::SealBacklog() {
-  while (head_.Stats().frozen_samples > kSealBacklogSamples) {
+// The leader's. What can be given back is open and frozen chunks; the rest of a head that is too
+// large is series, and new ones are refused (PlanSeries).
+absl::Status DbImpl::RelieveHead() {
+  if (!accounts_.head->over()) return absl::OkStatus();
+  if (const int64_t now_ms = MonotonicMs(); now_ms - relieved_at_ms_ >= kRelievePeriodMs) {
+    relieved_at_ms_ = now_ms;
+    const SeriesRef end = index_.ref_limit();
+    for (SeriesRef begin = 0; begin < end; begin += kSliceSeries) {
+      head_.Freeze(begin, begin + kSliceSeries, now_ms, /*everything=*/true);
+    }
+  }
+  while (accounts_.head->over() && head_.Stats().frozen_chunks > 0) {
     const auto more = sealer_->Step();
     if (!more.ok()) return Fail("sealing chunks", more.status());
     if (!*more) break;
@@ -63,42 +73,60 @@ absl::Status DbImpl::SealBacklog() {
   return absl::OkStatus();
 }
 
-void DbImpl::FreezeSlices(bool everything) {
-  const SeriesRef end = head_.ref_limit();
+absl::Status DbImpl::FreezeSlices(bool everything) {
+  const SeriesRef end = index_.ref_limit();
   for (SeriesRef begin = 0; begin < end; begin += kSliceSeries) {
-    head_.Freeze(begin, begin + kSliceSeries, MonotonicMs(), everything);
+    TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([&]() -> absl::Status {
+      head_.Freeze(begin, begin + kSliceSeries, MonotonicMs(), everything);
+      return absl::OkStatus();
+    }));
   }
+  return absl::OkStatus();
 }
 
-absl::Status DbImpl::Checkpoint(uint64_t number) {
+absl::Status DbImpl::WriteCheckpoint(uint64_t number) {
   TINYOBS_ASSIGN_OR_RETURN(const auto writer,
-                           CheckpointWriter::Create(file_system_, head_folder_, number));
-  const SeriesRef end = head_.ref_limit();
+                           HeadCheckpointWriter::Create(file_system_, head_folder_, number));
+  // Of a segment that does not exist yet, or only took what was replayed, no record is in it.
+  const bool counts = recovered_ && number == log_.number();
+  HeadPin pin;
+  const SeriesRef end = index_.ref_limit();
   for (SeriesRef begin = 0; begin < end; begin += kSliceSeries) {
-    TINYOBS_RETURN_IF_ERROR(writer->Add(head_.PinUnfrozen(begin, begin + kSliceSeries)));
+    const uint64_t records = head_.PinUnfrozen(begin, begin + kSliceSeries, &pin);
+    TINYOBS_RETURN_IF_ERROR(
+        writer->AddSlice({begin, begin + kSliceSeries, counts ? records : 0}, pin));
   }
   // What was frozen before its slice was copied is not in the checkpoint: it must be durable in the
   // LSM before the checkpoint counts.
   TINYOBS_RETURN_IF_ERROR(sealer_->All());
   TINYOBS_RETURN_IF_ERROR(store_->Flush());
+  // The slices may hold what the log has not synced yet: without it, power loss would leave the
+  // commits since then in part.
+  if (counts) TINYOBS_RETURN_IF_ERROR(SyncLog());
   TINYOBS_RETURN_IF_ERROR(writer->Finish());
+  const auto bytes = file_system_->FileSize(CheckpointPath(head_folder_, number));
+  checkpoint_bytes_ = bytes.ok() ? *bytes : 0;
   checkpointed_ = true;
   return DeleteReplaced(file_system_, head_folder_, number);
 }
 
 absl::Status DbImpl::RotateAndCheckpoint() {
+  if (options_.in_memory) {  // there is no log to replace
+    TINYOBS_RETURN_IF_ERROR(Fail("sealing chunks", sealer_->All()));
+    return store_->Flush();
+  }
   uint64_t number = 0;
   TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([this, &number]() -> absl::Status {
     TINYOBS_RETURN_IF_ERROR(CheckWritable());
     number = log_.number() + 1;
     TINYOBS_RETURN_IF_ERROR(
         Fail("beginning a head log segment", log_.Begin(number, /*abandon_old=*/false)));
-    head_.SetEpoch(static_cast<uint32_t>(number));
+    head_.BeginSegment(static_cast<uint32_t>(number));
     last_sync_ms_ = MonotonicMs();
     return absl::OkStatus();
   }));
   MeasureHeadFolder();
-  const absl::Status status = Checkpoint(number);
+  const absl::Status status = WriteCheckpoint(number);
   MeasureHeadFolder();
   return Fail("writing a checkpoint", status);
 }
@@ -118,12 +146,13 @@ absl::Status DbImpl::Sync() {
 absl::Status DbImpl::Flush() {
   MutexLock turn(&upkeep_);
   TINYOBS_RETURN_IF_ERROR(CheckWritable());
-  FreezeSlices(/*everything=*/true);
+  TINYOBS_RETURN_IF_ERROR(FreezeSlices(/*everything=*/true));
   return RotateAndCheckpoint();
 }
 
 absl::Status DbImpl::Resume() {
   MutexLock turn(&upkeep_);
+  if (read_only_) return CheckWritable();
   TINYOBS_RETURN_IF_ERROR(CheckOpen());
   TINYOBS_RETURN_IF_ERROR(store_->Resume());
   {
@@ -139,11 +168,11 @@ absl::Status DbImpl::Resume() {
         number = log_.number() + (began_to_resume_ ? 0 : 1);
         if (began_to_resume_) return absl::OkStatus();
         TINYOBS_RETURN_IF_ERROR(log_.Begin(number, /*abandon_old=*/true));
-        head_.SetEpoch(static_cast<uint32_t>(number));
+        head_.BeginSegment(static_cast<uint32_t>(number));
         began_to_resume_ = true;
         return absl::OkStatus();
       }));
-  TINYOBS_RETURN_IF_ERROR(Checkpoint(number));
+  TINYOBS_RETURN_IF_ERROR(WriteCheckpoint(number));
   began_to_resume_ = false;
   MeasureHeadFolder();
   {
@@ -162,10 +191,14 @@ absl::Status DbImpl::Close() {
     if (closed_) return absl::OkStatus();
     closed_ = true;
   }
+  if (read_only_ || options_.in_memory) return store_->Close();
   // From the front of the queue: commits that were admitted are done, later ones are refused.
   absl::Status status = queue_.RunAlone([this]() ABSL_NO_THREAD_SAFETY_ANALYSIS -> absl::Status {
-    if (checkpointed_ && log_.records() == 0) return absl::OkStatus();
-    return Checkpoint(log_.number() + 1);
+    uint64_t number = log_.number();
+    if (!checkpointed_ || log_.records() > 0) {
+      TINYOBS_RETURN_IF_ERROR(WriteCheckpoint(++number));
+    }
+    return SaveSeriesSnapshot(number);
   });
   if (!status.ok()) {
     // The log still has everything, when it can be made durable.
@@ -194,9 +227,10 @@ void DbImpl::ResumeIfDue() {
 }
 
 absl::StatusOr<bool> DbImpl::UpkeepRound() {
-  if (const int64_t now_ms = MonotonicMs(); now_ms - last_freeze_ms_ >= kFreezePeriodMs) {
+  const int64_t now_ms = MonotonicMs();
+  if (now_ms - last_freeze_ms_ >= kFreezePeriodMs) {
     last_freeze_ms_ = now_ms;
-    FreezeSlices(/*everything=*/false);
+    TINYOBS_RETURN_IF_ERROR(FreezeSlices(/*everything=*/false));
   }
   bool more = true;
   for (int step = 0; more && step < kStepsPerRound; ++step) {
@@ -204,15 +238,25 @@ absl::StatusOr<bool> DbImpl::UpkeepRound() {
     if (!stepped.ok()) return Fail("sealing chunks", stepped.status());
     more = *stepped;
   }
-  if (log_.segment_bytes() >= options_.head_segment_bytes) {
+  // A checkpoint of many open chunks is large: it is paid for by as much log.
+  const uint64_t full = std::max<uint64_t>(options_.head_segment_bytes, checkpoint_bytes_);
+  if (!options_.in_memory && log_.segment_bytes() >= full) {
     MutexLock turn(&upkeep_);
     TINYOBS_RETURN_IF_ERROR(RotateAndCheckpoint());
   }
-  return more;
+  {
+    MutexLock turn(&upkeep_);
+    TINYOBS_RETURN_IF_ERROR(RetireIdleSeries());
+    TINYOBS_RETURN_IF_ERROR(ForgetRevived());
+  }
+  auto merged =
+      chunks_->MergeClosed(clock_->NowMs() - partitioning_.partition_ms() / kGraceFraction, now_ms);
+  if (!merged.ok()) return Fail("merging a partition that is over", merged.status());
+  return more || *merged;
 }
 
 absl::StatusOr<bool> DbImpl::RunBackgroundWork() {
-  if (options_.background_threads) return false;
+  if (options_.background_threads || read_only_) return false;
   ResumeIfDue();
   TINYOBS_RETURN_IF_ERROR(CheckWritable());
   if (options_.sync_policy == SyncPolicy::kInterval &&
@@ -225,13 +269,12 @@ absl::StatusOr<bool> DbImpl::RunBackgroundWork() {
 }
 
 void DbImpl::StartThreads() {
-  if (!options_.background_threads) return;
+  if (!options_.background_threads || read_only_) return;
   upkeep_thread_ = std::thread([this] { UpkeepLoop(); });
-  if (options_.sync_policy == SyncPolicy::kInterval) {
+  if (options_.sync_policy == SyncPolicy::kInterval && !options_.in_memory) {
     sync_thread_ = std::thread([this] { SyncLoop(); });
   }
 }
-
 void DbImpl::StopThreads() {
   {
     MutexLock lock(&wake_mutex_);

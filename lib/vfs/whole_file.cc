@@ -51,4 +51,14 @@ absl::Status ReplaceWholeFile(FileSystem* file_system, const std::string& path,
   return file_system->SyncDirectory(DirectoryOf(path));
 }
 
+absl::Status DeleteTree(FileSystem* file_system, const std::string& path) {
+  if (!file_system->FileExists(path)) return absl::OkStatus();
+  const auto names = file_system->ListDirectory(path);
+  if (!names.ok()) return file_system->DeleteFile(path);  // it is a file
+  for (const std::string& name : *names) {
+    TINYOBS_RETURN_IF_ERROR(DeleteTree(file_system, StrCat(path, "/", name)));
+  }
+  return file_system->DeleteDirectory(path);
+}
+
 }  // namespace tinyobs

@@ -36,6 +36,9 @@ absl::StatusOr<std::string> ReadWholeFile(FileSystem* file_system, const std::st
 absl::Status ReplaceWholeFile(FileSystem* file_system, const std::string& path,
                               std::string_view content);
 
+// Deletes the folder and all in it; OK when there is none. Not atomic and not durable.
+absl::Status DeleteTree(FileSystem* file_system, const std::string& path);
+
 }  // namespace tinyobs
 
 #endif  // TINYOBS_LIB_VFS_WHOLE_FILE_H_

@@ -102,6 +102,41 @@ TEST(Chunk, DecodeAppendsToWhatIsThere) {
   EXPECT_TRUE(SameSamples(columns, expected));
 }
 
+TEST(Chunk, ColumnsWithRoomAreNotMoved) {
+  Random random(kSeed);
+  for (const size_t kind : {0, 1}) {  // regular times and others
+    const Columns columns = SampleKinds()[kind].generate(&random, 100);
+    Columns out;
+    out.timestamps_ms.reserve(200);
+    out.values.reserve(200);
+    const int64_t* const times = out.timestamps_ms.data();
+    const double* const values = out.values.data();
+    const std::string chunk = Encode(columns);
+    ASSERT_TRUE(Decode(chunk, &out).ok());
+    ASSERT_TRUE(Decode(chunk, &out).ok());
+    EXPECT_EQ(out.timestamps_ms.data(), times);
+    EXPECT_EQ(out.values.data(), values);
+  }
+}
+
+// How chunks are cut anew: decode what belongs together, encode it in other pieces.
+TEST(Chunk, CuttingAnewLosesNothing) {
+  Random random(kSeed);
+  for (const SampleKind& kind : SampleKinds()) {
+    const Columns columns = kind.generate(&random, 1000);
+    Encoder encoder;
+    Columns joined;
+    for (size_t at = 0; at < 1000; at += 40) {
+      std::string chunk;
+      encoder.Encode(std::span(columns.timestamps_ms).subspan(at, 40),
+                     std::span(columns.values).subspan(at, 40), &chunk);
+      ASSERT_TRUE(Decode(chunk, &joined).ok());
+    }
+    EXPECT_TRUE(SameSamples(joined, columns)) << kind.name;
+    ExpectRoundTrip(joined, Encode(joined));
+  }
+}
+
 TEST(Chunk, EncodeAppendsToWhatIsThere) {
   Columns columns;
   columns.Add(1, 2);

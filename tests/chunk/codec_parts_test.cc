@@ -37,7 +37,7 @@ TEST(BitPacking, EveryWidthAndCountRoundTripsWithoutLookingPastTheEnd) {
         std::memcpy(bytes.get(), packed.data(), packed.size());
         std::memset(bytes.get() + packed.size(), 0xff, spare);
         std::vector<uint64_t> unpacked(RoundUpToUnpackStep(n), 1);
-        UnpackBits(bytes.get(), bytes.get() + size, n, width, unpacked.data());
+        UnpackBits(bytes.get(), bytes.get() + size, n, width, {}, unpacked.data());
         unpacked.resize(n);
         ASSERT_EQ(unpacked, numbers) << "width " << width << " n " << n << " spare " << spare;
       }
@@ -57,11 +57,11 @@ std::vector<int64_t> ThroughFrame(const std::vector<int64_t>& integers, FramePla
   *plan = PlanFrame(integers);
   std::vector<uint64_t> scratch;
   std::string frame = "before";
-  AppendFrame(integers, *plan, &scratch, &frame);
+  AppendFrame(integers, *plan, 0, &scratch, &frame);
   *bytes = frame.size() - 6;
   ByteReader reader(std::string_view(frame).substr(6));
   std::vector<int64_t> read(DecodeRoom(integers.size()));
-  ReadFrame(&reader, integers.size(), read.data());
+  ReadFrame(&reader, integers.size(), 0, read.data());
   EXPECT_TRUE(reader.ok() && reader.empty());
   read.resize(integers.size());
   return read;
@@ -124,7 +124,7 @@ TEST(PatchedFrame, DamagedFramesFailTheReader) {
   const auto fails = [](std::string_view bytes, size_t n) {
     ByteReader reader(bytes);
     std::vector<int64_t> out(DecodeRoom(n));
-    ReadFrame(&reader, n, out.data());
+    ReadFrame(&reader, n, 0, out.data());
     return !reader.ok();
   };
   using namespace std::string_view_literals;

@@ -45,7 +45,8 @@ INSTANTIATE_TEST_SUITE_P(Version1, GoldenChunk,
                                            "constant", "resets_and_stale", "full_precision",
                                            "specials", "decimals_with_specials", "multiples_of",
                                            "parabola", "irregular_times", "gaps_in_regular_times",
-                                           "extreme_times", "one_sample"),
+                                           "extreme_times", "one_sample", "int_counter_long",
+                                           "jittered_times_long", "multiples_of_long"),
                          [](const auto& info) { return info.param; });
 
 }  // namespace

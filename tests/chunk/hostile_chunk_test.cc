@@ -1,6 +1,7 @@
 // Bytes nobody vouches for: every truncation, every changed byte, and hand-made lies. The decoder
 // answers DataLoss (or FailedPrecondition for what a newer version may have written), or valid
 // samples; under the address sanitizer it also never reads past the end.
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -8,7 +9,9 @@
 
 #include "gtest/gtest.h"
 #include "lib/base/coding.h"
+#include "lib/chunk/aggregate.h"
 #include "lib/chunk/chunk.h"
+#include "lib/chunk/decimal.h"
 #include "tests/chunk/sample_generators.h"
 
 namespace tinyobs::chunk {
@@ -25,6 +28,22 @@ std::string Encode(const Columns& columns) {
   return chunk;
 }
 
+// The aggregates of a window, a minute and all time: what can be decoded can be aggregated, and
+// nothing goes wrong with the rest.
+void AggregateExactly(std::string_view chunk, bool decodes) {
+  static WindowAggregator* const aggregator = new WindowAggregator;
+  for (const uint64_t width : {uint64_t{60'000}, UINT64_MAX}) {
+    aggregator->Begin(INT64_MIN, INT64_MAX, width);
+    const absl::Status status = aggregator->AddChunk(chunk);
+    EXPECT_TRUE(status.ok() ||
+                (!decodes && (absl::IsDataLoss(status) || absl::IsFailedPrecondition(status))))
+        << status.ToString();
+    uint64_t count = 0;
+    for (const WindowAggregate& window : aggregator->Finish()) count += window.count;
+    EXPECT_LE(count, kMaxSamples);
+  }
+}
+
 // Decodes from an allocation of exactly this size and checks what holds for any bytes.
 absl::Status DecodeExactly(std::string_view bytes) {
   auto copy = std::make_unique<char[]>(bytes.size());
@@ -38,13 +57,21 @@ absl::Status DecodeExactly(std::string_view bytes) {
   EXPECT_EQ(out.timestamps_ms[0], 7);
   EXPECT_EQ(out.values[0], 8);
   const auto header = ReadHeader(chunk);
+  const auto summary = ReadSummary(chunk);
+  EXPECT_EQ(summary.ok(), header.ok());
+  AggregateExactly(chunk, status.ok());
   if (!status.ok()) {
     EXPECT_TRUE(absl::IsDataLoss(status) || absl::IsFailedPrecondition(status));
     EXPECT_EQ(out.size(), 1u) << "samples of a refused chunk were left in the output";
     return status;
   }
   EXPECT_TRUE(header.ok());
-  if (!header.ok()) return status;
+  if (!header.ok() || !summary.ok()) return status;
+  if (summary->has_value()) {
+    EXPECT_EQ((*summary)->count, header->count);
+    EXPECT_EQ(FromDecimal((*summary)->first, (*summary)->exponent), out.values[1]);
+    EXPECT_EQ(FromDecimal((*summary)->last, (*summary)->exponent), out.values.back());
+  }
   EXPECT_EQ(out.size(), 1 + header->count);
   EXPECT_EQ(out.timestamps_ms[1], header->first_ms);
   EXPECT_EQ(out.timestamps_ms.back(), header->last_ms);
@@ -88,6 +115,26 @@ TEST_P(HostileChunk, EveryChangedByteIsRefusedOrDecodesToValidSamples) {
   }
 }
 
+// Long chunks with a summary: the first 40 bytes have the structure.
+TEST(HostileSummary, EveryChangedByteAndTruncationIsRefusedOrValid) {
+  for (const char* name : {"int_counter", "jittered_times", "multiples_of"}) {
+    const auto kind = std::find_if(SampleKinds().begin(), SampleKinds().end(),
+                                   [&](const SampleKind& k) { return k.name == name; });
+    Random random(kSeed);
+    const std::string chunk = Encode(kind->generate(&random, 480));
+    ASSERT_TRUE(ReadSummary(chunk).value().has_value()) << name;
+    for (size_t at = 0; at < chunk.size(); ++at) {
+      ASSERT_TRUE(IsRefused(std::string_view(chunk).substr(0, at))) << at << " of " << name;
+      for (size_t flip = 1; flip < 256; flip += at < 40 ? 1 : 97) {
+        std::string damaged = chunk;
+        damaged[at] = static_cast<char>(static_cast<uint8_t>(damaged[at]) ^ flip);
+        DecodeExactly(damaged).IgnoreError();
+        if (HasFailure()) FAIL() << "byte " << at << " flip " << flip << " of " << name;
+      }
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Samples, HostileChunk, ::testing::ValuesIn(SampleKinds()),
                          [](const auto& info) { return info.param.name; });
 
@@ -121,7 +168,7 @@ TEST(HostileBytes, HeadAndCountAreChecked) {
   EXPECT_TRUE(IsRefused(Make(0x00, "\x02", constant)));
   EXPECT_TRUE(IsRefused(Make(0x90, "\x02", constant))) << "no codec is 0";
   EXPECT_TRUE(absl::IsFailedPrecondition(DecodeExactly(Make(0x02, "\x02", constant))));
-  EXPECT_TRUE(absl::IsFailedPrecondition(DecodeExactly(Make(0x11, "\x02", constant))));
+  EXPECT_TRUE(IsRefused(Make(0x11, "\x02", constant))) << "a summary, but of what";
   EXPECT_TRUE(absl::IsFailedPrecondition(DecodeExactly(Make(0x81, "\x02", constant))));
   EXPECT_TRUE(absl::IsFailedPrecondition(DecodeExactly(Make(0x61, "\x02", constant))));
   EXPECT_TRUE(IsRefused(Make(0x01, "\0"sv, constant))) << "count 0";

@@ -37,5 +37,13 @@ int main(int argc, char** argv) {
   for (const SampleKind& kind : SampleKinds()) {
     ok = WriteGolden(argv[1], kind.name, kind.generate(&random, 60)) && ok;
   }
+  // Long enough for a summary.
+  for (const SampleKind& kind : SampleKinds()) {
+    if (kind.name != "int_counter" && kind.name != "jittered_times" &&
+        kind.name != "multiples_of") {
+      continue;
+    }
+    ok = WriteGolden(argv[1], kind.name + "_long", kind.generate(&random, 480)) && ok;
+  }
   return ok ? 0 : 1;
 }

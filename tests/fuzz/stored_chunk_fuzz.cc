@@ -3,10 +3,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <string>
 #include <string_view>
 
 #include "lib/chunk/chunk.h"
-#include "lib/tsdb/chunk_store.h"
+#include "lib/tsdb/chunk_merge.h"
+#include "lib/tsdb/chunk_row.h"
 #include "lib/tsdb/identity.h"
 #include "lib/tsdb/key_schema.h"
 
@@ -23,14 +25,32 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   ChunkKey key;
   if (!DecodeChunkKey(bytes.substr(0, kChunkKeyBytes), &key)) return 0;
   const Partitioning partitioning(7'200'000);
-  const auto stored = ParseStoredChunk(key, partitioning, bytes.substr(kChunkKeyBytes));
+  const std::string_view value = bytes.substr(kChunkKeyBytes);
+  const auto stored = ParseStoredChunk(key, partitioning, value);
   if (!stored.ok()) return 0;
   // A header that passed promises where the samples are; whole chunks keep the promise.
   tinyobs::Columns columns;
-  if (tinyobs::chunk::Decode(stored->bytes, &columns).ok() &&
-      (columns.timestamps_ms.front() != stored->header.first_ms ||
-       columns.timestamps_ms.back() != stored->header.last_ms)) {
+  const bool whole = tinyobs::chunk::Decode(stored->bytes, &columns).ok();
+  if (whole && (columns.timestamps_ms.front() != stored->header.first_ms ||
+                columns.timestamps_ms.back() != stored->header.last_ms)) {
     std::abort();
   }
+  // Merged with itself it is the same; what cannot be read is passed on.
+  ChunkMerger merger(partitioning);
+  size_t samples = 0;
+  const auto emit = [&](std::string_view emitted_key, std::string_view emitted) {
+    const auto again = ParseStoredChunk(emitted_key, partitioning, emitted);
+    if (!again.ok() || (!whole && emitted != value)) std::abort();
+    samples += again->header.count;
+    return absl::OkStatus();
+  };
+  const std::string first = EncodeChunkKey(key);
+  key.suffix = 1;
+  if (!merger.Add(first, value, emit).ok() || !merger.Add(EncodeChunkKey(key), value, emit).ok() ||
+      !merger.Finish(emit).ok()) {
+    std::abort();
+  }
+  const bool joined = whole && stored->header.count * 2 <= tinyobs::chunk::kMaxSamples;
+  if (samples != stored->header.count * (joined ? 1 : 2)) std::abort();
   return 0;
 }

@@ -25,6 +25,14 @@ RESULT = {
     ],
 }
 
+# With rows that have targets instead of peers.
+TARGETS = dict(RESULT, rows=RESULT["rows"] + [
+    {"bench": "append", "metric": "samples_per_cpu_s", "better": "higher", "ours": 9e6, "peers": {}, "must": 8e6,
+     "goal": 15e6},
+    {"bench": "log", "metric": "bytes_per_sample", "better": "lower", "ours": 3, "peers": {}, "must": 6, "goal": 3.5},
+    {"bench": "day", "metric": "bytes_per_sample", "better": "lower", "ours": 0.7, "peers": {}},
+])
+
 
 def run(*arguments):
     done = subprocess.run([sys.executable, "-B", SCRIPT, *arguments], stdout=subprocess.PIPE, text=True, check=False)
@@ -63,6 +71,15 @@ class Readme(unittest.TestCase):
         self.assertIn("LevelDB 1.23, RocksDB 7.8; medians of 5 runs on two cores; commit abc1234, 2026-11-23.", text)
         self.assertNotIn("cpu", text)
         self.assertTrue(text.startswith("above\n<!-- bench:lsm -->\n") and text.endswith("<!-- /bench:lsm -->\nbelow\n"))
+
+    def test_rows_without_peers_are_a_table_of_their_own_with_their_targets(self):
+        self.keep(TARGETS)
+        self.assertEqual(run(self.root)[0], 0)
+        text = self.read()
+        self.assertIn("| `compact`, MB on disk | 5.00 |  | 2.00x |\n\n| | TinyObs | must | goal |\n|---|--:|--:|--:|\n", text)
+        self.assertIn("| `append`, million samples per CPU second | 9.00 | at least 8.00 | at least 15.0 |\n", text)
+        self.assertIn("| `log`, bytes per sample | 3.00 | at most 6.00 | at most 3.50 |\n", text)
+        self.assertIn("| `day`, bytes per sample | 0.70 |  |  |\n\nRatios: ", text)
 
     def test_check_fails_until_the_table_is_written_and_tells_how(self):
         self.keep(RESULT)
@@ -103,8 +120,10 @@ class Readme(unittest.TestCase):
             lambda result: result["rows"][0].update(ours=True),
             lambda result: result["rows"][0].pop("peers"),
             lambda result: result["rows"][1]["peers"].update(leveldb=None),
+            lambda result: result["rows"][3].pop("must"),
+            lambda result: result["rows"][3].update(goal="15"),
         ):
-            result = copy.deepcopy(RESULT)
+            result = copy.deepcopy(TARGETS)
             change(result)
             self.keep(result)
             code, output = run("--result", self.result)

@@ -358,6 +358,33 @@ expect "with its status" says "ended with status 7"
 expect "and writes no result" test ! -e "$machine/elsewhere/new.json"
 expect "nothing stays of it" nothing_stays
 
+name="tools/bench tsdb"
+new_machine
+cp "$FAKE/bazel-bin/bench/peers/lsm_bench" "$FAKE/bazel-bin/bench/peers/tsdb_bench"
+mkdir -p "$machine/repo/bench/workload"
+cat >"$machine/repo/bench/workload/capture.py" <<'FAKE_END'
+import os, sys
+open(os.environ["FAKE"] + "/calls", "a").write("capture " + " ".join(sys.argv[1:]) + "\n")
+open(sys.argv[sys.argv.index("--output") + 1], "w").write("samples")
+FAKE_END
+run bench lsm --series 5
+expect "an option of tsdb is none of lsm" says "unknown argument: --series"
+run bench tsdb --capture "$machine/none/none"
+expect "a capture that is missing is told" says "no such file"
+run bench tsdb --quick --series 5
+expect "succeeds" test "$status" = 0
+expect "a short capture for a short run" grep -q '^capture --output .* --count 30 ' "$FAKE/calls"
+expect "which it hands on" grep -q -- '--quick --series 5 --capture ' "$FAKE/calls"
+expect "and does not keep" nothing_stays
+run bench tsdb
+expect "a whole one for a whole run" grep -q '^capture --output [^ ]*/repo/.cache/bench/node_exporter.capture$' "$FAKE/calls"
+: >"$FAKE/calls"
+run bench tsdb
+expect "which is kept" test "$(grep -c '^capture' "$FAKE/calls")" = 0
+expect "and used again" grep -q -- '--capture [^ ]*/repo/.cache/bench/node_exporter.capture ' "$FAKE/calls"
+run bench capture --count 7 --output own.capture
+expect "one of one's own" grep -q '^capture --output [^ ]*/elsewhere/own.capture --count 7$' "$FAKE/calls"
+
 name="tools/bench on an unfit folder"
 new_machine
 echo tmpfs >"$FAKE/filesystem"

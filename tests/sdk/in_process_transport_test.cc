@@ -7,6 +7,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/testing/label_appender.h"
 #include "tinyobs/labels.h"
 
 namespace tinyobs::sdk {
@@ -27,20 +28,15 @@ struct FakeDatabase : public Appendable {
   std::string refused_metric;
 };
 
-class FakeAppender : public Appender {
+class FakeAppender : public LabelAppender {
  public:
+  using LabelAppender::Add;
   explicit FakeAppender(FakeDatabase* database) : database_(database) {}
   absl::Status Add(const Labels& labels, int64_t timestamp_ms, double value) override {
     if (labels.metric() == database_->refused_metric) return absl::InvalidArgumentError("refused");
     samples_.push_back(labels.ToString() + " " + std::to_string(timestamp_ms) + " " +
                        std::to_string(value));
     return absl::OkStatus();
-  }
-  absl::StatusOr<SeriesHandle> Resolve(const Labels&) override {
-    return absl::NotFoundError("not used");
-  }
-  absl::Status Add(SeriesHandle, int64_t, double) override {
-    return absl::InvalidArgumentError("not used");
   }
   absl::Status SetMetadata(std::string_view metric, const MetricMetadata& metadata) override {
     ++database_->metadata_calls;

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "lib/base/mutex.h"
+#include "tests/testing/label_appender.h"
 #include "tinyobs/db.h"
 
 namespace tinyobs::serve {
@@ -53,7 +54,7 @@ class FakeDb : public Db {
     return Select({}, range, hints);
   }
   absl::StatusOr<std::vector<Labels>> Series(const std::vector<Matcher>& matchers,
-                                             TimeRange) const override {
+                                             TimeRange, const ListHints&) const override {
     MutexLock lock(&mutex_);
     ++series_calls_;
     std::vector<Labels> found;
@@ -63,12 +64,14 @@ class FakeDb : public Db {
     return found;
   }
   absl::StatusOr<std::vector<std::string>> LabelNames(const std::vector<Matcher>&,
-                                                      TimeRange) const override {
+                                                      TimeRange,
+                                                      const ListHints&) const override {
     return std::vector<std::string>();
   }
   absl::StatusOr<std::vector<std::string>> LabelValues(std::string_view label,
                                                        const std::vector<Matcher>&,
-                                                       TimeRange range) const override {
+                                                       TimeRange range,
+                                                       const ListHints&) const override {
     MutexLock lock(&mutex_);
     std::set<std::string> values;
     for (const auto& [labels, points] : series_) {
@@ -86,6 +89,9 @@ class FakeDb : public Db {
   absl::Status Close() override { return absl::OkStatus(); }
   absl::Status Sync() override { return absl::OkStatus(); }
   absl::Status Flush() override { return absl::OkStatus(); }
+  absl::Status Delete(const std::vector<Matcher>&, TimeRange) override { return NotFaked(); }
+  absl::Status DropBefore(int64_t) override { return NotFaked(); }
+  absl::Status Checkpoint(const std::string&) override { return NotFaked(); }
   absl::Status Resume() override { return absl::OkStatus(); }
   absl::StatusOr<bool> RunBackgroundWork() override { return false; }
   DbStats Stats() const override {
@@ -163,21 +169,16 @@ class FakeDb : public Db {
     int64_t at = -1;
   };
 
-  class Batch : public Appender {
+  class Batch : public LabelAppender {
    public:
     explicit Batch(FakeDb* db) : db_(db) {}
+    using LabelAppender::Add;
     absl::Status Add(const Labels& labels, int64_t timestamp_ms, double value) override {
       if (timestamp_ms > db_->max_time_ms()) {
         return absl::InvalidArgumentError(labels.ToString() + " is too far in the future");
       }
       samples_.push_back({labels, {timestamp_ms, value}});
       return absl::OkStatus();
-    }
-    absl::StatusOr<SeriesHandle> Resolve(const Labels&) override {
-      return absl::UnimplementedError("fake");
-    }
-    absl::Status Add(SeriesHandle, int64_t, double) override {
-      return absl::UnimplementedError("fake");
     }
     absl::Status SetMetadata(std::string_view metric, const MetricMetadata& metadata) override {
       metadata_[std::string(metric)] = metadata;
@@ -198,6 +199,8 @@ class FakeDb : public Db {
     std::vector<std::pair<Labels, Sample>> samples_;
     std::map<std::string, MetricMetadata> metadata_;
   };
+
+  static absl::Status NotFaked() { return absl::UnimplementedError("the fake cannot do this"); }
 
   int64_t max_time_ms() const {
     MutexLock lock(&mutex_);

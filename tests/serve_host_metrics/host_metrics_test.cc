@@ -15,6 +15,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/mutex.h"
 #include "tests/sdk/fake_transport.h"
+#include "tests/testing/label_appender.h"
 
 namespace tinyobs::serve {
 namespace {
@@ -272,18 +273,13 @@ class SeriesRecorder : public Appendable {
   }
 
  private:
-  class Recording : public Appender {
+  class Recording : public LabelAppender {
    public:
+    using LabelAppender::Add;
     explicit Recording(SeriesRecorder* owner) : owner_(owner) {}
     absl::Status Add(const Labels& labels, int64_t, double) override {
       batch_.insert(labels.ToString());
       return absl::OkStatus();
-    }
-    absl::StatusOr<SeriesHandle> Resolve(const Labels&) override {
-      return absl::NotFoundError("not used");
-    }
-    absl::Status Add(SeriesHandle, int64_t, double) override {
-      return absl::InvalidArgumentError("not used");
     }
     absl::Status SetMetadata(std::string_view, const MetricMetadata&) override {
       return absl::OkStatus();

@@ -10,6 +10,7 @@
 
 #include "gtest/gtest.h"
 #include "lib/base/coding.h"
+#include "lib/base/memory_accountant.h"
 #include "lib/sstable/block_builder.h"
 #include "tests/testing/status_matchers.h"
 
@@ -74,6 +75,36 @@ TEST(BlockCache, UsageStaysWithinTheBudgetAndFallsBackToZero) {
     ASSERT_LE(cache.Stats().usage_bytes, cache.Stats().capacity_bytes);
   }
   EXPECT_GT(cache.Stats().blocks, 5u);
+}
+
+TEST(BlockCache, ItsAccountIsItsUsageAndEmptyWhenItIsGone) {
+  MemoryAccountant accountant(0);
+  MemoryAccount* const account = accountant.NewAccount("cache");
+  {
+    BlockCache cache(20 * CostOfOne(), /*shard_bits=*/1, account);
+    for (uint64_t i = 0; i < 100; ++i) {
+      cache.Insert(i % 7, i, BlockNumber(i, 100 + i * 7 % 3000));
+      ASSERT_EQ(account->used(), cache.Stats().usage_bytes);
+    }
+    EXPECT_GT(account->used(), 0u);
+  }
+  EXPECT_EQ(account->used(), 0u);
+}
+
+TEST(BlockCache, GivesWayWhileTheTotalIsOverItsLimit) {
+  const size_t one = CostOfOne();
+  MemoryAccountant accountant(100 * one);
+  MemoryAccount* const account = accountant.NewAccount("cache");
+  MemoryAccount* const others = accountant.NewAccount("others");
+  BlockCache cache(50 * one, /*shard_bits=*/0, account);
+  for (uint64_t i = 0; i < 40; ++i) cache.Insert(1, i, BlockNumber(i));
+  others->SetUsed(90 * one);
+  for (uint64_t i = 40; i < 70; ++i) cache.Insert(1, i, BlockNumber(i));
+  EXPECT_LE(accountant.used(), 101 * one);
+  EXPECT_GE(account->used(), 9 * one) << "no further than it must";
+  others->SetUsed(0);
+  for (uint64_t i = 70; i < 200; ++i) cache.Insert(1, i, BlockNumber(i));
+  EXPECT_EQ(account->used(), 50 * one) << "and takes it back";
 }
 
 TEST(BlockCache, ABlockInUseOutlivesItsEviction) {

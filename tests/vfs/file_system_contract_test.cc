@@ -1,11 +1,13 @@
-// What every FileSystem must do, run against the operating system's and against the test double:
-// what the double gets wrong, every test that relies on it would get wrong too.
+// What every FileSystem must do, run against the operating system's, against the one in memory, and
+// against the test double: what the double gets wrong, every test that relies on it would get wrong
+// too.
 #include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "lib/vfs/in_memory_file_system.h"
 #include "lib/vfs/whole_file.h"
 #include "tests/testing/memory_file_system.h"
 #include "tests/testing/status_matchers.h"
@@ -32,6 +34,16 @@ class MemoryFixture {
 
  private:
   testing::MemoryFileSystem file_system_;
+};
+
+class InMemoryFixture {
+ public:
+  InMemoryFixture() { EXPECT_OK(file_system_->CreateDirectories(root())); }
+  FileSystem* file_system() { return file_system_.get(); }
+  std::string root() const { return "/root"; }
+
+ private:
+  const std::unique_ptr<FileSystem> file_system_ = NewInMemoryFileSystem(nullptr);
 };
 
 template <typename Fixture>
@@ -61,7 +73,7 @@ class FileSystemContract : public ::testing::Test {
   Fixture fixture_;
 };
 
-using Fixtures = ::testing::Types<PosixFixture, MemoryFixture>;
+using Fixtures = ::testing::Types<PosixFixture, InMemoryFixture, MemoryFixture>;
 TYPED_TEST_SUITE(FileSystemContract, Fixtures);
 
 TYPED_TEST(FileSystemContract, AppendedBytesAreReadBackAtAnyOffset) {

@@ -420,9 +420,9 @@ void HostCollector::CollectDatabase() {
   gauge("tinyobs_storage_disk_bytes", stats.disk_bytes);
   gauge("tinyobs_storage_head_log_bytes", stats.head_log_bytes);
   gauge("tinyobs_head_samples", stats.head_samples);
-  gauge("tinyobs_head_bytes", stats.head_bytes);
-  gauge("tinyobs_memtable_bytes", stats.memtable_bytes);
-  gauge("tinyobs_block_cache_bytes", stats.block_cache_bytes);
+  gauge("tinyobs_head_bytes", stats.memory.head_bytes + stats.memory.index_bytes);
+  gauge("tinyobs_memtable_bytes", stats.memory.memtable_bytes);
+  gauge("tinyobs_block_cache_bytes", stats.memory.block_cache_bytes);
   gauge("tinyobs_storage_writable", stats.background_error.empty() ? 1 : 0);
   for (size_t i = 0; i < stats.levels.size() && i < kMaxDevices; ++i) {
     const std::string level = StrCat(i);

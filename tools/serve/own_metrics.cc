@@ -94,10 +94,10 @@ void WriteStore(const DbStats& stats, ExpositionWriter* out) {
   Single(out, "tinyobs_head_samples", "gauge", "Samples not yet in a sealed chunk.",
          stats.head_samples);
   Single(out, "tinyobs_head_bytes", "gauge", "Memory of head and index, estimated.",
-         stats.head_bytes);
-  Single(out, "tinyobs_memtable_bytes", "gauge", "Memory of memtables.", stats.memtable_bytes);
+         stats.memory.head_bytes + stats.memory.index_bytes);
+  Single(out, "tinyobs_memtable_bytes", "gauge", "Memory of memtables.", stats.memory.memtable_bytes);
   Single(out, "tinyobs_block_cache_bytes", "gauge", "Memory of the block cache.",
-         stats.block_cache_bytes);
+         stats.memory.block_cache_bytes);
   Single(out, "tinyobs_samples_appended_total", "counter", "Samples stored since start.",
          stats.samples_appended);
   Single(out, "tinyobs_samples_rejected_total", "counter", "Samples refused since start.",

@@ -20,6 +20,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -30,8 +31,12 @@
 
 namespace tinyobs {
 
-// A handle of a series, good for any Appender of the same open database until it is closed. Adding
-// by handle skips hashing and comparing labels.
+// A handle of a series, good for any Appender of the same open database until it is closed or the
+// series is removed: deleted, expired, or without samples for so long that it left memory. Then the
+// Commit that uses it answers NotFound and stores nothing of its batch; Resolve the labels again, or
+// add by labels, which always works. Adding by handle skips hashing and comparing labels. Never
+// stored, never given to another database; a handle is not given twice, so an old one cannot name a
+// new series.
 enum class SeriesHandle : uint64_t {};
 
 class Appender {
@@ -47,8 +52,22 @@ class Appender {
   // The handle of a series that exists. NotFound: it does not (yet): commit its first sample by
   // labels.
   virtual absl::StatusOr<SeriesHandle> Resolve(const Labels& labels) = 0;
-  // Adds by handle. InvalidArgument: not a handle of this database.
+  // Adds by handle. InvalidArgument: not a handle of this database, or the time.
   virtual absl::Status Add(SeriesHandle series, int64_t timestamp_ms, double value) = 0;
+
+  // Many samples by handle, as columns; the i-th entries belong together. Spans of different length
+  // are InvalidArgument, otherwise as Add; on an error nothing of the call is in the batch. Fastest
+  // with the series in the same order each time, as a scrape has them: 20 bytes of memory and some
+  // nanoseconds a sample.
+  // A scrape: one sample each of many series, at one time.
+  virtual absl::Status AddAt(int64_t timestamp_ms, std::span<const SeriesHandle> series,
+                             std::span<const double> values) = 0;
+  virtual absl::Status AddBatch(std::span<const SeriesHandle> series,
+                                std::span<const int64_t> timestamps_ms,
+                                std::span<const double> values) = 0;
+  // Many samples of one series.
+  virtual absl::Status AddColumn(SeriesHandle series, std::span<const int64_t> timestamps_ms,
+                                 std::span<const double> values) = 0;
 
   // Sets type, help and unit of a metric name with this batch; the last writer wins.
   virtual absl::Status SetMetadata(std::string_view metric, const MetricMetadata& metadata) = 0;
@@ -56,7 +75,8 @@ class Appender {
   // Stores the batch. OK means durable as far as the database's sync policy promises
   // (tinyobs/options.h) and visible to every query that starts later. The batch is empty
   // afterwards, whatever the answer. ResourceExhausted: a limit (series, memory, disk) - see
-  // CardinalityLimitOf for the series limit. FailedPrecondition: closed, or read-only after an I/O
+  // CardinalityLimitOf for the series limit. NotFound: a handle whose series was removed meanwhile;
+  // Resolve it again, or add by labels. FailedPrecondition: closed, or read-only after an I/O
   // error (Db::Resume). Unavailable: an I/O error.
   virtual absl::Status Commit() = 0;
 

@@ -19,6 +19,9 @@ enum class SyncPolicy {
   kNone,      // survives kill -9; after power loss, whatever the operating system had written by
               // itself.
 };
+// Db::Sync, Flush and Close make durable what was acknowledged before. Of the writes that kInterval
+// and kNone lose in a power cut, samples that had been sealed already may be there: such a commit is
+// there in part.
 
 struct Options {
   // --- durability
@@ -27,7 +30,7 @@ struct Options {
 
   // --- limits
   // Series that may exist at once; a new one beyond it is refused with ResourceExhausted. 0 = no
-  // limit.
+  // limit. A series that expired or was deleted no longer counts.
   uint64_t max_series = 10'000;
   // Refuse samples further in the future than this, so that one wrong clock cannot open partitions
   // of next year.
@@ -38,9 +41,24 @@ struct Options {
   uint64_t max_storage_bytes = 0;
 
   // --- memory
-  // For memtables and block cache of the storage engine. The head (samples of the last two hours)
-  // comes on top until the one budget for everything is in place.
-  size_t memory_budget_bytes = 32 << 20;
+  // Bounds the memory of everything: head (samples not yet sealed), series index, memtables of the
+  // storage engine, block cache, indexes of open tables, queries, and the replay of Open. At least
+  // 1 MiB. Not counted: the code, the caller's own batches and columns, what malloc wastes. Reckon
+  // with 300 bytes for each series that gets samples, and 16 MiB for the rest.
+  //
+  // How it is shared: memtables at most three sixteenths, block cache an eighth, table indexes a
+  // sixteenth, idle series looked up for queries an eighth; head, series index and queries at most
+  // half each, and all together no more than the whole. The block cache gives way to the others.
+  // What happens at it, one after the other: the block cache shrinks; open chunks are sealed before
+  // they are full, which Commit waits for, so writing gets slower; a Commit with new series is
+  // refused with ResourceExhausted, which names the budget, its value and what uses it; and so is a
+  // query that would need more than is left. Nothing that is stored is dropped.
+  size_t memory_budget_bytes = 64 << 20;
+
+  // The files live in memory, within memory_budget_bytes, and nothing remains after Close: a cache
+  // of metrics, a test. Everything else is as on a disk. `path` is only a name then; `file_system`
+  // must be null, create_if_missing true, and no second process can read along.
+  bool in_memory = false;
 
   // --- layout on disk
   // A series' open chunk is sealed at this many samples ...
@@ -49,18 +67,21 @@ struct Options {
   // span too: expiry drops whole files. Do not change it for an existing database.
   int64_t partition_ms = 2 * 3600 * 1000;
   // The head log is cut into segments of this size; when one is full, the head is checkpointed and
-  // older ones go.
+  // older ones go. So it bounds what Open has to replay.
   uint64_t head_segment_bytes = 32 << 20;
 
   // --- surroundings; not owned, must outlive the database. nullptr = the operating system's.
   Clock* clock = nullptr;
   FileSystem* file_system = nullptr;
-  // Rare events worth a line (recovery, torn tails, I/O errors). Must be thread-safe. Empty =
-  // silent.
+  // Rare events worth a line (recovery and its progress, torn tails, I/O errors). Must be
+  // thread-safe and must not call the database. Empty = silent.
   std::function<void(std::string_view)> logger;
 
-  // false: the library starts no thread; the caller runs Db::RunBackgroundWork() itself (games,
-  // single-threaded devices, simulations).
+  // false: the library starts no thread, and the caller runs Db::RunBackgroundWork() itself (games,
+  // single-threaded devices, simulations, programs that fork). Sealing, checkpoints, flushes,
+  // compactions, the syncs of kInterval and retries after an error then happen in there, and in
+  // Commit as far as a bound would be exceeded otherwise. With a clock of one's own every run is
+  // the same.
   bool background_threads = true;
   // false: FailedPrecondition when the folder holds no database.
   bool create_if_missing = true;

@@ -8,6 +8,7 @@
 #ifndef TINYOBS_QUERIER_H_
 #define TINYOBS_QUERIER_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -37,6 +38,15 @@ struct SelectHints {
   int64_t step_ms = 0;        // distance of the points that will be drawn; 0 = every sample matters
   bool sorted = true;         // series in the order of Labels' operator<
   uint64_t sample_limit = 0;  // QueryLimitError beyond this many samples; 0 = no limit
+  // The coarsest resolution that will do: what is stored coarser than raw may be answered from
+  // there (only raw is stored yet), and SeriesSet::resolution() says what each series came from.
+  Resolution resolution = Resolution::kRaw;
+};
+
+// What a list of names, values or series is needed for: to complete what somebody types, mostly.
+struct ListHints {
+  std::string prefix;  // only names or values that begin with it; Series ignores it
+  size_t limit = 0;    // the first so many in order; 0 = all
 };
 
 // Series, one after another, each with its samples as columns.
@@ -57,7 +67,8 @@ class SeriesSet {
   virtual Resolution resolution() const = 0;
 
   // OK, DataLoss (damaged bytes: file and offset in the message), ResourceExhausted (a limit, see
-  // IsQueryLimit, or file handles or memory), Unavailable (I/O).
+  // IsQueryLimit, or the memory budget: ask for less, or later; or file handles), Unavailable (I/O).
+  // The columns of one series are in memory at a time and count against the budget until Next().
   virtual absl::Status status() const = 0;
 };
 
@@ -81,17 +92,22 @@ class Querier {
       TimeRange range, const SelectHints& hints = {}) const = 0;
 
   // The label sets alone, sorted. Series whose last sample is before `range` may still be listed
-  // until their data expires. No matcher = all series.
+  // until their data expires. No matcher = all series. Cost: of the series accepted; with a limit,
+  // they are still all looked at, as they come sorted.
   virtual absl::StatusOr<std::vector<Labels>> Series(const std::vector<Matcher>& matchers,
-                                                     TimeRange range) const = 0;
+                                                     TimeRange range,
+                                                     const ListHints& hints = {}) const = 0;
 
   // Distinct label names, and values of one label, sorted, over the series that `matchers` accept
-  // (none = all).
+  // (none = all). Without matchers, the cost is that of the answer; with a prefix and a limit it is
+  // what a keystroke may cost, whatever the number of series.
   virtual absl::StatusOr<std::vector<std::string>> LabelNames(const std::vector<Matcher>& matchers,
-                                                              TimeRange range) const = 0;
+                                                              TimeRange range,
+                                                              const ListHints& hints = {}) const = 0;
   virtual absl::StatusOr<std::vector<std::string>> LabelValues(std::string_view label,
                                                                const std::vector<Matcher>& matchers,
-                                                               TimeRange range) const = 0;
+                                                               TimeRange range,
+                                                               const ListHints& hints = {}) const = 0;
 
   // Empty metadata when nothing is known.
   virtual MetricMetadata Metadata(std::string_view metric) const = 0;

@@ -1,0 +1,275 @@
+#include "lib/tsdb/cold_series.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "lib/base/coding.h"
+#include "lib/base/status_macros.h"
+#include "lib/base/strings.h"
+
+namespace tinyobs::tsdb {
+
+namespace {
+
+// At which PutDropped asks for another batch.
+constexpr size_t kDropBatchBytes = 1 << 20;
+
+absl::Status BadRow(std::string_view kind, std::string_view key, std::string_view value,
+                    std::string_view expected) {
+  return absl::DataLossError(StrCat(kind, " row ", EscapeForMessage(key), ": expected ", expected,
+                                    ", found ", EscapeForMessage(value)));
+}
+
+lsm::ReadOptions ReadPrefix(std::string prefix) {
+  lsm::ReadOptions options;
+  options.prefix = std::move(prefix);
+  options.fill_cache = false;
+  return options;
+}
+
+}  // namespace
+
+ColdSeries::ColdSeries(lsm::Store* store, uint64_t seed, size_t cache_bytes, MemoryAccount* account)
+    : store_(store), seed_(seed), cache_bytes_(cache_bytes), account_(account) {}
+
+ColdSeries::~ColdSeries() {
+  if (account_ != nullptr) account_->SetUsed(0);
+}
+
+absl::Status ColdSeries::Load() {
+  const std::string prefix = RowPrefix(RowKind::kColdGroup);
+  const auto rows = store_->NewIterator(ReadPrefix(prefix));
+  MutexLock lock(&mutex_);
+  for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
+    ByteReader key(rows->key().substr(prefix.size()));
+    ByteReader value(rows->value());
+    const uint32_t partition = key.BigEndian32();
+    const uint64_t count = value.BoundedVarint64(uint64_t{kMaxSeriesRef} + 1);
+    if (!key.ok() || !key.empty() || !value.ok() || !value.empty()) {
+      return BadRow("cold group", rows->key(), rows->value(), "a partition and a count");
+    }
+    Group& group = groups_[partition];
+    group.count = count;
+    group.dropping = count == 0;
+    size_ += count;
+  }
+  return rows->status();
+}
+
+uint64_t ColdSeries::size() const {
+  MutexLock lock(&mutex_);
+  return size_;
+}
+
+ColdSeries::Staged* ColdSeries::Stage(uint32_t partition) {
+  const auto [at, is_new] = staged_.try_emplace(partition);
+  if (is_new) {
+    MutexLock lock(&mutex_);
+    Group& group = groups_[partition];
+    group.changing = true;
+    at->second = {group.count, group.dropping, false};
+  }
+  return &at->second;
+}
+
+void ColdSeries::PutCounts(lsm::WriteBatch* batch) const {
+  for (const auto& [partition, staged] : staged_) {
+    std::string value;
+    PutVarint64(&value, staged.count);
+    if (staged.gone || (staged.count == 0 && !staged.dropping)) {
+      batch->Delete(ColdGroupRowKey(partition));
+    } else {
+      batch->Put(ColdGroupRowKey(partition), value);
+    }
+  }
+}
+
+void ColdSeries::PutGoneCold(std::span<const Series> series, lsm::WriteBatch* batch) {
+  for (const Series& cold : series) {
+    const SeriesKey key = SeriesKeyOfCanonicalBytes(cold.canonical_labels, seed_);
+    std::string partition;
+    PutBigEndian32(&partition, cold.partition);
+    batch->Put(ColdSeriesKey(cold.partition, cold.id), cold.canonical_labels);
+    batch->Put(ColdLookupKey(key, cold.id), partition);
+    ++Stage(cold.partition)->count;
+  }
+  PutCounts(batch);
+}
+
+absl::Status ColdSeries::PutRevived(std::string_view canonical_labels, lsm::WriteBatch* batch) {
+  const SeriesKey key = SeriesKeyOfCanonicalBytes(canonical_labels, seed_);
+  TINYOBS_ASSIGN_OR_RETURN(const std::optional<Found> found, Find(canonical_labels, key));
+  if (!found.has_value()) return absl::OkStatus();
+  batch->Delete(ColdSeriesKey(found->partition, found->id));
+  batch->Delete(ColdLookupKey(key, found->id));
+  Staged* const staged = Stage(found->partition);
+  if (staged->count > 0) --staged->count;
+  PutCounts(batch);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> ColdSeries::PutDropped(uint32_t partition, lsm::WriteBatch* batch) {
+  std::vector<uint32_t> dropped;
+  {
+    MutexLock lock(&mutex_);
+    for (const auto& [number, group] : groups_) {
+      if (number < partition) dropped.push_back(number);
+    }
+  }
+  for (const uint32_t number : dropped) {
+    const std::string prefix = ChunkPrefix(Tier::kCold, number);
+    if (!drop_from_.empty() && prefix < drop_from_.substr(0, prefix.size())) continue;  // done
+    const auto rows = store_->NewIterator(ReadPrefix(prefix));
+    const bool goes_on = drop_from_.starts_with(prefix);
+    rows->Seek(goes_on ? drop_from_ : prefix);
+    Staged* const staged = Stage(number);
+    staged->gone = !goes_on && !rows->Valid();
+    staged->count = 0;
+    staged->dropping = !staged->gone;
+    for (; rows->Valid(); rows->Next()) {
+      if (batch->size_bytes() >= kDropBatchBytes) {
+        drop_from_ = std::string(rows->key());
+        PutCounts(batch);
+        return true;
+      }
+      ByteReader id(rows->key().substr(prefix.size()));
+      batch->Delete(
+          ColdLookupKey(SeriesKeyOfCanonicalBytes(rows->value(), seed_), id.BigEndian64()));
+    }
+    TINYOBS_RETURN_IF_ERROR(rows->status());
+  }
+  drop_from_.clear();
+  PutCounts(batch);
+  return false;
+}
+
+void ColdSeries::Publish() {
+  const uint64_t sequence = store_->NewSnapshot()->sequence();
+  MutexLock lock(&mutex_);
+  for (const auto& [partition, staged] : staged_) {
+    Group& group = groups_[partition];
+    Forget(&group);
+    size_ += staged.count - group.count;
+    group.count = staged.count;
+    group.dropping = staged.dropping;
+    group.valid_from = sequence;
+    group.changing = false;
+    if (staged.gone) groups_.erase(partition);
+  }
+  staged_.clear();
+}
+
+void ColdSeries::Discard() {
+  MutexLock lock(&mutex_);
+  for (const auto& [partition, staged] : staged_) groups_[partition].changing = false;
+  staged_.clear();
+  drop_from_.clear();
+}
+
+absl::StatusOr<std::optional<ColdSeries::Found>> ColdSeries::Find(std::string_view canonical_labels,
+                                                                  const SeriesKey& key) const {
+  if (size() == 0) return std::nullopt;
+  lsm::ReadOptions options;
+  options.prefix = ColdLookupPrefix(key);
+  const auto rows = store_->NewIterator(options);
+  for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
+    ByteReader id_bytes(rows->key().substr(options.prefix.size()));
+    ByteReader partition_bytes(rows->value());
+    const Found found{id_bytes.BigEndian64(), partition_bytes.BigEndian32()};
+    if (!id_bytes.ok() || !id_bytes.empty() || !partition_bytes.ok() || !partition_bytes.empty()) {
+      return BadRow("cold series", rows->key(), rows->value(), "an id and a partition");
+    }
+    {
+      MutexLock lock(&mutex_);
+      const auto group = groups_.find(found.partition);
+      if (group == groups_.end() || group->second.dropping) continue;
+    }
+    std::string labels;
+    const absl::Status status = store_->Get(ColdSeriesKey(found.partition, found.id), &labels);
+    if (absl::IsNotFound(status)) continue;
+    TINYOBS_RETURN_IF_ERROR(status);
+    if (labels == canonical_labels) return found;
+  }
+  TINYOBS_RETURN_IF_ERROR(rows->status());
+  return std::nullopt;
+}
+
+absl::StatusOr<std::shared_ptr<const SeriesIndex>> ColdSeries::LoadGroup(
+    uint32_t partition, const lsm::Snapshot& snapshot) const {
+  lsm::ReadOptions options = ReadPrefix(ChunkPrefix(Tier::kCold, partition));
+  options.snapshot = &snapshot;
+  const auto rows = store_->NewIterator(options);
+  auto index = std::make_shared<SeriesIndex>(seed_);
+  std::unique_ptr<SeriesTable> table = index->NewTable();
+  SeriesRef ref = 0;
+  for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
+    ByteReader id(rows->key().substr(options.prefix.size()));
+    const SeriesId series = id.BigEndian64();
+    if (!id.ok() || !id.empty() || !AreSeriesLabels(rows->value()) || ref > kMaxSeriesRef ||
+        !table->Insert(ref++, series, rows->value())) {
+      return BadRow("cold series", rows->key(), rows->value(), "an id, and labels as no other's");
+    }
+  }
+  TINYOBS_RETURN_IF_ERROR(rows->status());
+  table->PostAll();
+  index->Adopt(std::move(table));
+  return index;
+}
+
+absl::StatusOr<std::vector<std::shared_ptr<const SeriesIndex>>> ColdSeries::Groups(
+    uint32_t partition, const lsm::Snapshot& snapshot) const {
+  std::vector<std::shared_ptr<const SeriesIndex>> groups;
+  std::vector<uint32_t> missing;
+  const uint64_t sequence = snapshot.sequence();
+  {
+    MutexLock lock(&mutex_);
+    for (auto at = groups_.lower_bound(partition); at != groups_.end(); ++at) {
+      Group& group = at->second;
+      if (group.dropping) continue;
+      if (group.index != nullptr && !group.changing && sequence >= group.valid_from) {
+        group.last_use = ++uses_;
+        if (group.index->size() > 0) groups.push_back(group.index);
+      } else {
+        missing.push_back(at->first);
+      }
+    }
+  }
+  for (const uint32_t number : missing) {
+    TINYOBS_ASSIGN_OR_RETURN(auto index, LoadGroup(number, snapshot));
+    if (index->size() > 0) groups.push_back(index);
+    Keep(number, sequence, std::move(index));
+  }
+  return groups;
+}
+
+void ColdSeries::Forget(Group* group) const {
+  cached_bytes_ -= group->bytes;
+  group->bytes = 0;
+  group->index.reset();
+  if (account_ != nullptr) account_->SetUsed(cached_bytes_);
+}
+
+void ColdSeries::Keep(uint32_t partition, uint64_t sequence,
+                      std::shared_ptr<const SeriesIndex> index) const {
+  MutexLock lock(&mutex_);
+  const auto at = groups_.find(partition);
+  // Changed since the snapshot, or being changed: right for that snapshot only.
+  if (at == groups_.end() || at->second.changing || sequence < at->second.valid_from) return;
+  Forget(&at->second);
+  at->second.bytes = index->MemoryBytes();
+  at->second.index = std::move(index);
+  at->second.last_use = ++uses_;
+  cached_bytes_ += at->second.bytes;
+  if (account_ != nullptr) account_->SetUsed(cached_bytes_);
+  while (cached_bytes_ > cache_bytes_ || (account_ != nullptr && account_->over())) {
+    Group* oldest = nullptr;
+    for (auto& [number, group] : groups_) {
+      if (group.index == nullptr) continue;
+      if (oldest == nullptr || group.last_use < oldest->last_use) oldest = &group;
+    }
+    if (oldest == nullptr) break;
+    Forget(oldest);
+  }
+}
+
+}  // namespace tinyobs::tsdb

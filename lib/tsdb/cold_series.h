@@ -1,0 +1,138 @@
+// ColdSeries: series that no longer get samples, out of memory but not forgotten.
+//
+// Under churn (pods, deployments) most series of a month are dead after hours, while their samples
+// are kept as long as any. In the index each would cost its 100 bytes for good. So a series that is
+// idle for some partitions moves into the LSM, under a tier of its own and grouped by the partition
+// of its last sample: a query from then on needs the group, an older one too, and when that
+// partition expires, the group leaves with it, by unlinking files. In memory stays a count per
+// group; groups that queries ask for are loaded as small indexes and kept while there is room.
+//
+//   04 | last partition | series id    -> labels
+//   00 'c' | fingerprint | series id   -> last partition     finds the one with given labels
+//   00 'g' | last partition            -> count, 0 = being dropped
+//
+// A series that gets samples again is found here by its labels, and comes back into the index under
+// a new ref and its old id; so one label set has one id, always. Until the catalog has written its
+// row it is in both places, and only then, in the same batch, leaves this one.
+//
+// Readers: who takes a snapshot of the LSM and matches the index at one instant sees each series in
+// at least one of the two, as long as who moves it out of the index writes before it removes. Those
+// in both are told apart by their id.
+//
+// Thread-safety: thread-safe. Put*, Publish and Discard are for one thread at a time, one batch
+// after the other: neither the leader nor the sealer while the other is at it.
+#ifndef TINYOBS_LIB_TSDB_COLD_SERIES_H_
+#define TINYOBS_LIB_TSDB_COLD_SERIES_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "lib/base/memory_accountant.h"
+#include "lib/base/mutex.h"
+#include "lib/lsm/store.h"
+#include "lib/lsm/write_batch.h"
+#include "lib/tsdb/key_schema.h"
+#include "lib/tsdb/series_index.h"
+
+namespace tinyobs::tsdb {
+
+class ColdSeries {
+ public:
+  struct Series {
+    SeriesId id = 0;
+    std::string_view canonical_labels;
+    uint32_t partition = 0;  // of the last sample
+  };
+  struct Found {
+    SeriesId id = 0;
+    uint32_t partition = 0;
+  };
+
+  // Groups are kept up to `cache_bytes`, and while `account` (may be null) is not over; groups that
+  // queries hold come on top. `store` must outlive this and be opened with PartitionPrefix.
+  ColdSeries(lsm::Store* store, uint64_t seed, size_t cache_bytes, MemoryAccount* account);
+  ~ColdSeries();
+
+  // Reads the counts. Call once, before anything else. DataLoss.
+  absl::Status Load();
+
+  uint64_t size() const;
+
+  // --- One thread. Each adds to `batch`; then, once that is written, Publish, or, if it was not,
+  // Discard.
+  // Moves series here. Their rows in the catalog are removed in the same batch, by the caller.
+  // REQUIRES: not here; no partition that is being dropped.
+  void PutGoneCold(std::span<const Series> series, lsm::WriteBatch* batch);
+  // The series with these labels is in the index again, and its row in this batch. No effect when
+  // it is not here. Errors of Find.
+  absl::Status PutRevived(std::string_view canonical_labels, lsm::WriteBatch* batch);
+  // Before the range of the groups before `partition` is dropped: they are seen no more, and what
+  // else the LSM has of them goes. True: there is more, write this batch and call again. Rows of
+  // groups that were dropped go the next time. DataLoss and other errors of reading: Discard.
+  absl::StatusOr<bool> PutDropped(uint32_t partition, lsm::WriteBatch* batch);
+  void Publish();
+  void Discard();
+
+  // The cold series with these labels. Costs nothing when there are none; else a look at the
+  // filters of the LSM. DataLoss.
+  absl::StatusOr<std::optional<Found>> Find(std::string_view canonical_labels,
+                                            const SeriesKey& key) const;
+
+  // The groups whose last partition is `partition` or later, as of `snapshot`. Refs in them mean
+  // nothing outside. Loading one costs about 2 us a series. DataLoss.
+  absl::StatusOr<std::vector<std::shared_ptr<const SeriesIndex>>> Groups(
+      uint32_t partition, const lsm::Snapshot& snapshot) const;
+
+ private:
+  struct Group {
+    uint64_t count = 0;
+    bool dropping = false;
+    // What is loaded is right for snapshots from `valid_from` on, unless it is being changed.
+    bool changing = false;
+    uint64_t valid_from = 0;
+    std::shared_ptr<const SeriesIndex> index;  // nullptr = not loaded
+    size_t bytes = 0;                          // of it
+    uint64_t last_use = 0;
+  };
+  struct Staged {
+    uint64_t count = 0;
+    bool dropping = false;
+    bool gone = false;
+  };
+
+  Staged* Stage(uint32_t partition) ABSL_LOCKS_EXCLUDED(mutex_);
+  void PutCounts(lsm::WriteBatch* batch) const;
+  absl::StatusOr<std::shared_ptr<const SeriesIndex>> LoadGroup(uint32_t partition,
+                                                               const lsm::Snapshot& snapshot) const;
+  void Keep(uint32_t partition, uint64_t sequence, std::shared_ptr<const SeriesIndex> index) const
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  void Forget(Group* group) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  lsm::Store* const store_;
+  const uint64_t seed_;
+  const size_t cache_bytes_;
+  MemoryAccount* const account_;
+
+  // The leader's, until Publish or Discard.
+  std::map<uint32_t, Staged> staged_;
+  std::string drop_from_;  // where PutDropped goes on; empty = at the beginning
+
+  mutable Mutex mutex_;
+  // Those that revival has emptied stay until the next open, for snapshots from before.
+  mutable std::map<uint32_t, Group> groups_ ABSL_GUARDED_BY(mutex_);
+  uint64_t size_ ABSL_GUARDED_BY(mutex_) = 0;
+  mutable size_t cached_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  mutable uint64_t uses_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace tinyobs::tsdb
+
+#endif  // TINYOBS_LIB_TSDB_COLD_SERIES_H_

@@ -1,0 +1,319 @@
+// What changes the set of series and partitions other than by writing samples: deleting, expiring,
+// retiring idle series, copying the database.
+//
+// A series may only go when no record of the head log and no checkpoint names its number, or the
+// next replay would meet samples without a series. So each of these begins a new segment with a
+// checkpoint, and then removes those of the series that the new segment has not named.
+#include <algorithm>
+#include <utility>
+
+#include "lib/base/status_macros.h"
+#include "lib/base/strings.h"
+#include "lib/tsdb/db_impl.h"
+#include "lib/tsdb/series_snapshot.h"
+#include "lib/vfs/whole_file.h"
+
+namespace tinyobs::tsdb {
+
+namespace {
+
+// Series taken out of memory in one turn of the queue: a millisecond or two.
+constexpr size_t kRemovedPerTurn = 1024;
+// A series is idle when it has had no sample for so many whole partitions.
+constexpr int64_t kIdlePartitions = 1;
+// It takes a checkpoint to let series go, so some must have gathered.
+constexpr size_t kLeastIdleSeries = 256;
+constexpr size_t kLeastIdleFraction = 16;
+
+// Of the segment that a copy begins with: what was committed while the checkpoint was written.
+constexpr uint64_t kMaxCopiedSegmentBytes = 1 << 30;
+
+lsm::WriteOptions Unlogged() {
+  lsm::WriteOptions options;
+  options.skip_wal = true;
+  return options;
+}
+
+}  // namespace
+
+absl::Status DbImpl::DropSeriesSnapshot() {
+  return DeleteSeriesSnapshots(file_system_, head_folder_);
+}
+
+absl::Status DbImpl::SaveSeriesSnapshot(uint64_t number) {
+  return WriteSeriesSnapshot(file_system_, SeriesSnapshotPath(head_folder_, number), number, index_,
+                             catalog_.saved_end());
+}
+
+absl::Status DbImpl::TakeOut(std::span<const SeriesRef> refs, bool go_cold) {
+  // The sealer writes rows of series: not while they are removed.
+  return sealer_->Alone([&]() -> absl::Status {
+    std::vector<SeriesId> ids;
+    std::vector<std::string> labels;
+    std::vector<ColdSeries::Series> series;
+    labels.reserve(refs.size());
+    for (const SeriesRef ref : refs) {
+      const int64_t last_ms = head_.LastMs(ref);
+      ids.push_back(index_.IdOf(ref));
+      labels.push_back(index_.LabelsOf(ref).canonical_bytes());
+      series.push_back({ids.back(), labels.back(),
+                        partitioning_.NumberOf(last_ms == INT64_MIN ? horizon_ms_ : last_ms)});
+    }
+    lsm::WriteBatch batch;
+    if (go_cold) cold_->PutGoneCold(series, &batch);
+    catalog_.PutRemoved(ids, &batch);
+    if (const auto written = store_->Write(Unlogged(), batch); !written.ok()) {
+      if (go_cold) cold_->Discard();
+      return written;
+    }
+    {
+      WriterMutexLock lock(&membership_);
+      if (go_cold) cold_->Publish();
+      index_.Remove(refs);
+    }
+    head_.RemoveSeries(refs);
+    accounts_.index->SetUsed(index_.MemoryBytes());
+    return absl::OkStatus();
+  });
+}
+
+// While one of these lives, the leader notes which series the log names.
+class DbImpl::NamesWatch {
+ public:
+  explicit NamesWatch(DbImpl* db) : db_(db) { Set(true); }
+  ~NamesWatch() { Set(false); }
+  NamesWatch(const NamesWatch&) = delete;
+  NamesWatch& operator=(const NamesWatch&) = delete;
+
+ private:
+  void Set(bool on) {
+    db_->queue_
+        .RunAlone([this, on]() -> absl::Status {
+          db_->named_.reset();
+          if (on) db_->named_.emplace();
+          return absl::OkStatus();
+        })
+        .IgnoreError();
+  }
+  DbImpl* const db_;
+};
+
+// Series with nothing in the head and no sample since `before_ms`, as far as this process knows.
+std::vector<SeriesRef> DbImpl::IdleSeries(int64_t before_ms) {
+  constexpr SeriesRef kPerTurn = 1 << 14;
+  std::vector<SeriesRef> idle;
+  const SeriesRef end = index_.ref_limit();
+  for (SeriesRef begin = 0; begin < end; begin += kPerTurn) {
+    queue_
+        .RunAlone([&]() -> absl::Status {
+          for (SeriesRef ref = begin; ref < std::min(end, begin + kPerTurn); ++ref) {
+            if (!head_.Contains(ref) || !head_.IsIdle(ref)) continue;
+            const int64_t last_ms = head_.LastMs(ref);
+            if ((last_ms == INT64_MIN ? horizon_ms_ : last_ms) < before_ms) idle.push_back(ref);
+          }
+          return absl::OkStatus();
+        })
+        .IgnoreError();
+  }
+  return idle;
+}
+
+// The leader's: whether neither head nor log know anything of the series.
+bool DbImpl::MayGo(SeriesRef ref) const {
+  return index_.Contains(ref) && head_.IsIdle(ref) && !named_->contains(ref);
+}
+
+void DbImpl::NoteRevived(SeriesRef ref) {
+  MutexLock lock(&revived_mutex_);
+  revived_.push_back(ref);
+}
+
+absl::Status DbImpl::RetireIdleSeries() {
+  const uint32_t partition = partitioning_.NumberOf(clock_->NowMs());
+  if (partition == retired_in_partition_) return absl::OkStatus();
+  retired_in_partition_ = partition;
+  const int64_t before_ms =
+      partitioning_.StartOf(clock_->NowMs()) - kIdlePartitions * partitioning_.partition_ms();
+  const std::vector<SeriesRef> idle = IdleSeries(before_ms);
+  const size_t least = std::max<size_t>(kLeastIdleSeries, index_.size() / kLeastIdleFraction);
+  if (idle.size() < least) return absl::OkStatus();
+  const NamesWatch watch(this);
+  TINYOBS_RETURN_IF_ERROR(DropSeriesSnapshot());
+  TINYOBS_RETURN_IF_ERROR(RotateAndCheckpoint());
+  for (size_t begin = 0; begin < idle.size(); begin += kRemovedPerTurn) {
+    const auto slice =
+        std::span(idle).subspan(begin, std::min(kRemovedPerTurn, idle.size() - begin));
+    TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([&]() -> absl::Status {
+      std::vector<SeriesRef> refs;
+      for (const SeriesRef ref : slice) {
+        if (MayGo(ref)) refs.push_back(ref);
+      }
+      return TakeOut(refs, /*go_cold=*/true);
+    }));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status DbImpl::RemoveEmptySeries(std::span<const SeriesRef> candidates, bool look) {
+  for (size_t begin = 0; begin < candidates.size(); begin += kRemovedPerTurn) {
+    const auto slice =
+        candidates.subspan(begin, std::min(kRemovedPerTurn, candidates.size() - begin));
+    TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([&]() -> absl::Status {
+      std::vector<SeriesRef> refs;
+      for (const SeriesRef ref : slice) {
+        if (!MayGo(ref)) continue;
+        if (look) {
+          TINYOBS_ASSIGN_OR_RETURN(const auto last, chunks_->LastPartitionOf(index_.IdOf(ref)));
+          if (last.has_value()) continue;
+        }
+        refs.push_back(ref);
+      }
+      return TakeOut(refs, /*go_cold=*/false);
+    }));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status DbImpl::ForgetRevived() {
+  std::vector<SeriesRef> revived;
+  {
+    MutexLock lock(&revived_mutex_);
+    revived.swap(revived_);
+  }
+  if (revived.empty()) return absl::OkStatus();
+  // Their rows as series in memory first.
+  TINYOBS_RETURN_IF_ERROR(sealer_->All());
+  lsm::WriteBatch batch;
+  for (const SeriesRef ref : revived) {
+    const auto put = cold_->PutRevived(index_.LabelsOf(ref).canonical_bytes(), &batch);
+    if (put.ok()) continue;
+    cold_->Discard();
+    return put;
+  }
+  return WriteCold(batch);
+}
+
+absl::Status DbImpl::WriteCold(const lsm::WriteBatch& batch) {
+  if (const auto written = store_->Write(Unlogged(), batch); !written.ok()) {
+    cold_->Discard();
+    return written;
+  }
+  WriterMutexLock lock(&membership_);
+  cold_->Publish();
+  return absl::OkStatus();
+}
+
+absl::Status DbImpl::Delete(const std::vector<Matcher>& matchers, TimeRange range) {
+  if (std::all_of(matchers.begin(), matchers.end(),
+                  [](const Matcher& m) { return m.MatchesEmpty(); })) {
+    return absl::InvalidArgumentError(
+        "a deletion needs at least one matcher that does not accept the empty string");
+  }
+  MutexLock turn(&upkeep_);
+  TINYOBS_RETURN_IF_ERROR(CheckWritable());
+  TINYOBS_ASSIGN_OR_RETURN(const Selection selection, SelectSeries(matchers, range));
+  const NamesWatch watch(this);
+  TINYOBS_RETURN_IF_ERROR(DropSeriesSnapshot());
+  // What is in the head goes into chunks first: there is one place to delete from.
+  TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([&]() -> absl::Status {
+    for (const SeriesRef ref : selection.match.refs) {
+      head_.Freeze(ref, ref + 1, MonotonicMs(), /*everything=*/true);
+    }
+    return absl::OkStatus();
+  }));
+  TINYOBS_RETURN_IF_ERROR(sealer_->All());
+  std::vector<SeriesId> ids;
+  for (const SeriesRef ref : selection.match.refs) ids.push_back(index_.IdOf(ref));
+  for (const SeriesSetImpl::Entry& entry : selection.idle) ids.push_back(entry.id);
+  std::sort(ids.begin(), ids.end());
+  TINYOBS_RETURN_IF_ERROR(chunks_->DeleteRange(ids, range).status());
+  // The log still has the samples; after this nothing brings them back.
+  TINYOBS_RETURN_IF_ERROR(RotateAndCheckpoint());
+  TINYOBS_RETURN_IF_ERROR(RemoveEmptySeries(selection.match.refs, /*look=*/true));
+  for (const SeriesSetImpl::Entry& entry : selection.idle) {
+    TINYOBS_ASSIGN_OR_RETURN(const auto last, chunks_->LastPartitionOf(entry.id));
+    if (last.has_value()) continue;
+    const Labels labels = selection.groups[entry.group - 1]->LabelsOf(entry.ref);
+    const std::string& canonical = labels.canonical_bytes();
+    TINYOBS_ASSIGN_OR_RETURN(const auto found, cold_->Find(canonical, index_.KeyOf(canonical)));
+    if (!found.has_value() || found->id != entry.id) continue;
+    lsm::WriteBatch batch;
+    TINYOBS_RETURN_IF_ERROR(cold_->PutRevived(canonical, &batch));
+    TINYOBS_RETURN_IF_ERROR(WriteCold(batch));
+  }
+  return store_->Flush();
+}
+
+absl::Status DbImpl::DropBefore(int64_t time_ms) {
+  MutexLock turn(&upkeep_);
+  TINYOBS_RETURN_IF_ERROR(CheckWritable());
+  // Partitions from this one on are kept, and with them the series that were last seen in them.
+  const uint32_t kept = partitioning_.NumberOf(time_ms);
+  // The idle series of the others go from memory in bounded batches, the last together with the
+  // partitions.
+  for (bool more = true; more;) {
+    lsm::WriteBatch batch;
+    const auto put = cold_->PutDropped(kept, &batch);
+    if (!put.ok()) {
+      cold_->Discard();
+      return put.status();
+    }
+    more = *put;
+    if (more) {
+      TINYOBS_RETURN_IF_ERROR(WriteCold(batch));
+      continue;
+    }
+    const auto dropped = chunks_->DropBefore(time_ms, std::move(batch));
+    if (!dropped.ok()) {
+      cold_->Discard();
+      return dropped.status();
+    }
+    partitions_dropped_ += *dropped;
+    WriterMutexLock lock(&membership_);
+    cold_->Publish();
+  }
+  const std::vector<SeriesRef> empty =
+      IdleSeries(partitioning_.Contains(time_ms) ? partitioning_.StartOf(time_ms) : time_ms);
+  if (empty.empty()) return absl::OkStatus();
+  const NamesWatch watch(this);
+  TINYOBS_RETURN_IF_ERROR(DropSeriesSnapshot());
+  TINYOBS_RETURN_IF_ERROR(RotateAndCheckpoint());
+  return RemoveEmptySeries(empty, /*look=*/false);
+}
+
+absl::Status DbImpl::Checkpoint(const std::string& folder) {
+  MutexLock turn(&upkeep_);
+  TINYOBS_RETURN_IF_ERROR(CheckWritable());
+  if (options_.in_memory) {
+    return absl::FailedPreconditionError(StrCat(path_, ": a database in memory cannot be copied"));
+  }
+  if (file_system_->FileExists(folder)) {
+    return absl::AlreadyExistsError(StrCat(folder, ": exists; give a folder that does not"));
+  }
+  // A short log, so that little is copied while commits wait.
+  TINYOBS_RETURN_IF_ERROR(RotateAndCheckpoint());
+  const std::string partial = folder + ".partial";
+  TINYOBS_RETURN_IF_ERROR(DeleteTree(file_system_, partial));
+  const std::string head = partial + "/head";
+  TINYOBS_RETURN_IF_ERROR(file_system_->CreateDirectories(head));
+  TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([&]() -> absl::Status {
+    const uint64_t number = log_.number();
+    TINYOBS_RETURN_IF_ERROR(Fail("syncing the head log", log_.Sync()));
+    return sealer_->Alone([&]() -> absl::Status {
+      TINYOBS_RETURN_IF_ERROR(file_system_->LinkFile(CheckpointPath(head_folder_, number),
+                                                     CheckpointPath(head, number)));
+      TINYOBS_ASSIGN_OR_RETURN(
+          const std::string segment,
+          ReadWholeFile(file_system_, SegmentPath(head_folder_, number), kMaxCopiedSegmentBytes));
+      TINYOBS_RETURN_IF_ERROR(ReplaceWholeFile(file_system_, SegmentPath(head, number), segment));
+      return store_->Checkpoint(partial + "/lsm");
+    });
+  }));
+  TINYOBS_RETURN_IF_ERROR(file_system_->LinkFile(path_ + "/IDENTITY", partial + "/IDENTITY"));
+  TINYOBS_RETURN_IF_ERROR(file_system_->SyncDirectory(head));
+  TINYOBS_RETURN_IF_ERROR(file_system_->SyncDirectory(partial));
+  TINYOBS_RETURN_IF_ERROR(file_system_->RenameFile(partial, folder));
+  return file_system_->SyncDirectory(DirectoryOf(folder));
+}
+
+}  // namespace tinyobs::tsdb
