@@ -40,7 +40,13 @@ absl::Status DbImpl::DropSeriesSnapshot() {
   return DeleteSeriesSnapshots(file_system_, head_folder_);
 }
 
-absl::Status DbImpl::SaveSeriesSnapshot(uint64_t number) {
+// Beside the newest checkpoint, when there is one.
+absl::Status DbImpl::SaveSeriesSnapshot() {
+  TINYOBS_ASSIGN_OR_RETURN(const HeadFiles files, ListHeadFiles(file_system_, head_folder_));
+  const uint64_t number = files.newest_checkpoint();
+  if (number == 0 || (!files.snapshots.empty() && files.snapshots.back() == number)) {
+    return absl::OkStatus();
+  }
   return WriteSeriesSnapshot(file_system_, SeriesSnapshotPath(head_folder_, number), number, index_,
                              catalog_.saved_end());
 }
@@ -123,11 +129,6 @@ bool DbImpl::MayGo(SeriesRef ref) const {
   return index_.Contains(ref) && head_.IsIdle(ref) && !named_->contains(ref);
 }
 
-void DbImpl::NoteRevived(SeriesRef ref) {
-  MutexLock lock(&revived_mutex_);
-  revived_.push_back(ref);
-}
-
 absl::Status DbImpl::RetireIdleSeries() {
   const uint32_t partition = partitioning_.NumberOf(clock_->NowMs());
   if (partition == retired_in_partition_) return absl::OkStatus();
@@ -174,31 +175,12 @@ absl::Status DbImpl::RemoveEmptySeries(std::span<const SeriesRef> candidates, bo
   return absl::OkStatus();
 }
 
-absl::Status DbImpl::ForgetRevived() {
-  std::vector<SeriesRef> revived;
-  {
-    MutexLock lock(&revived_mutex_);
-    revived.swap(revived_);
-  }
-  if (revived.empty()) return absl::OkStatus();
-  // Their rows as series in memory first.
-  TINYOBS_RETURN_IF_ERROR(sealer_->All());
-  lsm::WriteBatch batch;
-  for (const SeriesRef ref : revived) {
-    const auto put = cold_->PutRevived(index_.LabelsOf(ref).canonical_bytes(), &batch);
-    if (put.ok()) continue;
-    cold_->Discard();
-    return put;
-  }
-  return WriteCold(batch);
-}
-
 absl::Status DbImpl::WriteCold(const lsm::WriteBatch& batch) {
+  WriterMutexLock lock(&membership_);
   if (const auto written = store_->Write(Unlogged(), batch); !written.ok()) {
     cold_->Discard();
     return written;
   }
-  WriterMutexLock lock(&membership_);
   cold_->Publish();
   return absl::OkStatus();
 }
@@ -237,9 +219,11 @@ absl::Status DbImpl::Delete(const std::vector<Matcher>& matchers, TimeRange rang
     const std::string& canonical = labels.canonical_bytes();
     TINYOBS_ASSIGN_OR_RETURN(const auto found, cold_->Find(canonical, index_.KeyOf(canonical)));
     if (!found.has_value() || found->id != entry.id) continue;
-    lsm::WriteBatch batch;
-    TINYOBS_RETURN_IF_ERROR(cold_->PutRevived(canonical, &batch));
-    TINYOBS_RETURN_IF_ERROR(WriteCold(batch));
+    TINYOBS_RETURN_IF_ERROR(sealer_->Alone([&]() -> absl::Status {
+      lsm::WriteBatch batch;
+      TINYOBS_RETURN_IF_ERROR(cold_->PutRevived(canonical, &batch));
+      return WriteCold(batch);
+    }));
   }
   return store_->Flush();
 }
@@ -249,29 +233,30 @@ absl::Status DbImpl::DropBefore(int64_t time_ms) {
   TINYOBS_RETURN_IF_ERROR(CheckWritable());
   // Partitions from this one on are kept, and with them the series that were last seen in them.
   const uint32_t kept = partitioning_.NumberOf(time_ms);
-  // The idle series of the others go from memory in bounded batches, the last together with the
-  // partitions.
-  for (bool more = true; more;) {
-    lsm::WriteBatch batch;
-    const auto put = cold_->PutDropped(kept, &batch);
-    if (!put.ok()) {
-      cold_->Discard();
-      return put.status();
+  // The idle series of the others go in bounded batches, the last together with the partitions.
+  TINYOBS_RETURN_IF_ERROR(sealer_->Alone([&]() -> absl::Status {
+    while (true) {
+      lsm::WriteBatch batch;
+      const auto more = cold_->PutDropped(kept, &batch);
+      if (!more.ok()) {
+        cold_->Discard();
+        return more.status();
+      }
+      if (*more) {
+        TINYOBS_RETURN_IF_ERROR(WriteCold(batch));
+        continue;
+      }
+      const auto dropped = chunks_->DropBefore(time_ms, std::move(batch));
+      if (!dropped.ok()) {
+        cold_->Discard();
+        return dropped.status();
+      }
+      partitions_dropped_ += *dropped;
+      WriterMutexLock lock(&membership_);
+      cold_->Publish();
+      return absl::OkStatus();
     }
-    more = *put;
-    if (more) {
-      TINYOBS_RETURN_IF_ERROR(WriteCold(batch));
-      continue;
-    }
-    const auto dropped = chunks_->DropBefore(time_ms, std::move(batch));
-    if (!dropped.ok()) {
-      cold_->Discard();
-      return dropped.status();
-    }
-    partitions_dropped_ += *dropped;
-    WriterMutexLock lock(&membership_);
-    cold_->Publish();
-  }
+  }));
   const std::vector<SeriesRef> empty =
       IdleSeries(partitioning_.Contains(time_ms) ? partitioning_.StartOf(time_ms) : time_ms);
   if (empty.empty()) return absl::OkStatus();

@@ -127,7 +127,7 @@ absl::Status DbImpl::PlanSeries(CommitBatch* batch, GroupPlan* plan,
       plan->created.emplace(unknown.canonical_labels, ref);
       const SeriesId id =
           idle[i].has_value() ? idle[i]->id : index_.NewSeriesId(unknown.metric, ref);
-      if (idle[i].has_value()) plan->revived.push_back(ref);
+      if (idle[i].has_value()) ++plan->revived;
       created->push_back({ref, id, std::move(unknown.canonical_labels)});
       head_.AddSeries(ref,
                       idle[i].has_value() ? partitioning_.LastMsOf(idle[i]->partition) : INT64_MIN);
@@ -147,7 +147,7 @@ absl::Status DbImpl::Plan(CommitBatch* batch, GroupPlan* plan) {
                                                kMaxCommitBytes, ": commit in smaller batches"));
   }
   std::vector<NewSeries> created;
-  const size_t revived = plan->revived.size();
+  const uint64_t revived = plan->revived;
   TINYOBS_RETURN_IF_ERROR(PlanSeries(batch, plan, &created));
   std::string record;
   BeginCommit(created, batch->metadata, &record);
@@ -159,8 +159,8 @@ absl::Status DbImpl::Plan(CommitBatch* batch, GroupPlan* plan) {
       plan->created.erase(series.canonical_labels);
       refs.push_back(series.ref);
     }
-    plan->series -= created.size() - (plan->revived.size() - revived);
-    plan->revived.resize(revived);
+    plan->series -= created.size() - (plan->revived - revived);
+    plan->revived = revived;
     head_.RemoveSeries(refs);
     return staged;
   }
@@ -189,7 +189,7 @@ void DbImpl::Publish(const GroupPlan& plan) {
     index_.Add(series.ref, series.id, series.canonical_labels);
   }
   if (!plan.new_series.empty()) accounts_.index->SetUsed(index_.MemoryBytes());
-  for (const SeriesRef ref : plan.revived) NoteRevived(ref);
+  sealer_->NoteRevived(plan.revived);
   head_.Apply(MonotonicMs());
   samples_appended_.fetch_add(plan.samples, std::memory_order_relaxed);
 }

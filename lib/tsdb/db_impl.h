@@ -102,7 +102,7 @@ class DbImpl : public Db {
   struct GroupPlan {
     absl::flat_hash_map<std::string, SeriesRef> created;  // by canonical labels
     std::vector<NewSeries> new_series;
-    std::vector<SeriesRef> revived;  // of the new ones, those that were idle
+    uint64_t revived = 0;  // of the new ones, those that were idle
     SeriesRef next_ref = 0;
     uint64_t series = 0;
     uint64_t samples = 0;
@@ -206,11 +206,9 @@ class DbImpl : public Db {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
   // The leader's: writes `batch` and the removal of the series' rows, then takes them from memory.
   absl::Status TakeOut(std::span<const SeriesRef> refs, bool go_cold);
-  absl::Status WriteCold(const lsm::WriteBatch& batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
-  void NoteRevived(SeriesRef ref);
-  // Idle series that came back are forgotten as idle ones, once they have rows again.
-  absl::Status ForgetRevived() ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
-  absl::Status SaveSeriesSnapshot(uint64_t number);
+  // Within Sealer::Alone.
+  absl::Status WriteCold(const lsm::WriteBatch& batch);
+  absl::Status SaveSeriesSnapshot();
   absl::Status DropSeriesSnapshot();
 
   const std::string path_;
@@ -241,8 +239,6 @@ class DbImpl : public Db {
   mutable SharedMutex membership_;
   // The leader's: the series that records name, while somebody wants to know (NamesWatch).
   std::optional<absl::flat_hash_set<SeriesRef>> named_;
-  mutable Mutex revived_mutex_;
-  std::vector<SeriesRef> revived_ ABSL_GUARDED_BY(revived_mutex_);
 
   mutable Mutex state_;
   bool closed_ ABSL_GUARDED_BY(state_) = false;

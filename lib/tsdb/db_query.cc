@@ -181,10 +181,7 @@ absl::StatusOr<std::vector<std::string>> DbImpl::LabelValues(std::string_view la
 
 MetricMetadata DbImpl::Metadata(std::string_view metric) const { return catalog_.Metadata(metric); }
 
-uint64_t DbImpl::SeriesCount() const {
-  MutexLock lock(&revived_mutex_);
-  return index_.size() + cold_->size() - revived_.size();  // those are in both
-}
+uint64_t DbImpl::SeriesCount() const { return index_.size() + cold_->size() - sealer_->in_both(); }
 
 uint64_t DbImpl::DiskBytes() const {
   return store_->Stats().disk_bytes + other_head_bytes_ + log_.disk_bytes() + kIdentityBytes;

@@ -218,7 +218,7 @@ absl::Status DbImpl::OpenStore() {
                                               : lsm::Store::Open(StorePath(path_), options));
   chunks_.emplace(store_.get(), partitioning_, &merge_);
   cold_.emplace(store_.get(), seed_, shares.idle_series, accounts_.idle_series);
-  sealer_.emplace(store_.get(), &index_, &catalog_, &*chunks_, &head_);
+  sealer_.emplace(store_.get(), &index_, &catalog_, &*cold_, &membership_, &*chunks_, &head_);
   return absl::OkStatus();
 }
 
@@ -357,7 +357,7 @@ absl::Status DbImpl::ReplayCommit(DecodedCommit* commit) {
       TINYOBS_ASSIGN_OR_RETURN(
           const auto found,
           cold_->Find(series.canonical_labels, index_.KeyOf(series.canonical_labels)));
-      if (found.has_value()) NoteRevived(series.ref);
+      if (found.has_value()) sealer_->NoteRevived(1);
     }
   }
   for (const NamedMetadata& named : commit->metadata) {

@@ -12,16 +12,42 @@ namespace {
 // Of one step: some hundred kilobytes of rows, a few milliseconds.
 constexpr size_t kSamplesPerStep = 1 << 16;
 constexpr size_t kSeriesPerBatch = 1024;
-}  // namespace
 
-absl::Status Sealer::SaveCatalog() {
+lsm::WriteOptions Unlogged() {
   lsm::WriteOptions options;
   options.skip_wal = true;
+  return options;
+}
+}  // namespace
+
+absl::Status Sealer::WriteRevived(const std::vector<std::string>& labels, lsm::WriteBatch* batch) {
+  absl::Status status;
+  for (size_t i = 0; status.ok() && i < labels.size(); ++i) {
+    status = cold_->PutRevived(labels[i], batch);
+  }
+  // A query that has looked at the index must still find there who leaves here.
+  WriterMutexLock lock(membership_);
+  if (status.ok()) status = store_->Write(Unlogged(), *batch);
+  if (!status.ok()) {
+    cold_->Discard();
+    return status;
+  }
+  const uint64_t before = cold_->size();
+  cold_->Publish();
+  in_both_.fetch_sub(before - cold_->size(), std::memory_order_relaxed);
+  return absl::OkStatus();
+}
+
+absl::Status Sealer::SaveCatalog() {
   while (true) {
     lsm::WriteBatch batch;
     const Catalog::Unsaved unsaved = catalog_->PutUnsaved(kSeriesPerBatch, &batch);
     if (batch.empty()) return absl::OkStatus();
-    TINYOBS_RETURN_IF_ERROR(store_->Write(options, batch));
+    if (unsaved.revived.empty()) {
+      TINYOBS_RETURN_IF_ERROR(store_->Write(Unlogged(), batch));
+    } else {
+      TINYOBS_RETURN_IF_ERROR(WriteRevived(unsaved.revived, &batch));
+    }
     catalog_->MarkSaved(unsaved);
   }
 }

@@ -13,15 +13,18 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "lib/base/mutex.h"
+#include "lib/base/shared_mutex.h"
 #include "lib/lsm/store.h"
 #include "lib/tsdb/catalog.h"
 #include "lib/tsdb/chunk_store.h"
+#include "lib/tsdb/cold_series.h"
 #include "lib/tsdb/head.h"
 #include "lib/tsdb/series_index.h"
 
@@ -30,8 +33,16 @@ namespace tinyobs::tsdb {
 class Sealer {
  public:
   // All must outlive this.
-  Sealer(lsm::Store* store, SeriesIndex* index, Catalog* catalog, ChunkStore* chunks, Head* head)
-      : store_(store), index_(index), catalog_(catalog), chunks_(chunks), head_(head) {}
+  // `membership` is held exclusively while a series leaves the idle ones.
+  Sealer(lsm::Store* store, SeriesIndex* index, Catalog* catalog, ColdSeries* cold,
+         SharedMutex* membership, ChunkStore* chunks, Head* head)
+      : store_(store),
+        index_(index),
+        catalog_(catalog),
+        cold_(cold),
+        membership_(membership),
+        chunks_(chunks),
+        head_(head) {}
 
   // One step; true when there is more to do. Errors are the LSM's; what was not written stays in
   // the head and the next step tries again. May wait for the LSM (write stall).
@@ -41,19 +52,28 @@ class Sealer {
   // Runs `alone` while no step does: for a copy of the database.
   absl::Status Alone(const std::function<absl::Status()>& alone);
 
+  // Idle series that came back to the index. Until their rows are written they are in both.
+  void NoteRevived(uint64_t series) { in_both_.fetch_add(series, std::memory_order_relaxed); }
+  uint64_t in_both() const { return in_both_.load(std::memory_order_relaxed); }
+
   // Sealed and head counts that belong together.
   std::pair<PartitionCounts, HeadStats> Counts() const;
   uint64_t chunks_sealed() const { return chunks_sealed_.load(std::memory_order_relaxed); }
 
  private:
   absl::Status SaveCatalog() ABSL_EXCLUSIVE_LOCKS_REQUIRED(step_);
+  absl::Status WriteRevived(const std::vector<std::string>& labels, lsm::WriteBatch* batch)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(step_);
 
   lsm::Store* const store_;
   SeriesIndex* const index_;
   Catalog* const catalog_;
+  ColdSeries* const cold_;
+  SharedMutex* const membership_;
   ChunkStore* const chunks_;
   Head* const head_;
   std::atomic<uint64_t> chunks_sealed_{0};
+  std::atomic<uint64_t> in_both_{0};
 
   // A turn rather than a lock: held while the LSM writes.
   Mutex step_;

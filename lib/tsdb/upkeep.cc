@@ -194,11 +194,10 @@ absl::Status DbImpl::Close() {
   if (read_only_ || options_.in_memory) return store_->Close();
   // From the front of the queue: commits that were admitted are done, later ones are refused.
   absl::Status status = queue_.RunAlone([this]() ABSL_NO_THREAD_SAFETY_ANALYSIS -> absl::Status {
-    uint64_t number = log_.number();
     if (!checkpointed_ || log_.records() > 0) {
-      TINYOBS_RETURN_IF_ERROR(WriteCheckpoint(++number));
+      TINYOBS_RETURN_IF_ERROR(WriteCheckpoint(log_.number() + 1));
     }
-    return SaveSeriesSnapshot(number);
+    return SaveSeriesSnapshot();
   });
   if (!status.ok()) {
     // The log still has everything, when it can be made durable.
@@ -247,7 +246,6 @@ absl::StatusOr<bool> DbImpl::UpkeepRound() {
   {
     MutexLock turn(&upkeep_);
     TINYOBS_RETURN_IF_ERROR(RetireIdleSeries());
-    TINYOBS_RETURN_IF_ERROR(ForgetRevived());
   }
   auto merged =
       chunks_->MergeClosed(clock_->NowMs() - partitioning_.partition_ms() / kGraceFraction, now_ms);
