@@ -248,7 +248,10 @@ absl::Status DbImpl::LoadSeries(uint64_t checkpoint) {
 
 // Series with rows that neither snapshot nor log knew.
 absl::Status DbImpl::LoadMissingSeries() {
+  const uint64_t before = index_.size();
   TINYOBS_RETURN_IF_ERROR(catalog_.LoadMissing(*store_));
+  // The log may name them from now on without their labels, so the next replay must know them.
+  if (index_.size() > before && !read_only_) TINYOBS_RETURN_IF_ERROR(DropSeriesSnapshot());
   for (const SeriesRef ref : index_.Match({}).refs) {
     if (!head_.Contains(ref)) head_.AddSeries(ref);
   }
