@@ -125,10 +125,19 @@ class Run {
 
   void Say(size_t day, double bytes, const std::string& folder) {
     const DbStats stats = store_->db().Stats();
-    std::fprintf(stderr,
-                 "    day %zu: %zu series begun, %llu known, memory %.0f MB, disk %.0f MB\n", day,
-                 begun_, static_cast<unsigned long long>(stats.series), bytes / 1e6,
-                 FolderBytes(folder) / 1e6);
+    std::fprintf(
+        stderr,
+        "    day %zu: %zu series begun, %llu known, of them %llu idle, memory %.0f MB (head "
+        "%.1f, index %.1f, idle %.1f, memtables %.1f, cache %.1f, tables %.1f), disk %.0f "
+        "MB\n",
+        day, begun_, static_cast<unsigned long long>(stats.series),
+        static_cast<unsigned long long>(stats.idle_series), bytes / 1e6,
+        static_cast<double>(stats.memory.head_bytes) / 1e6,
+        static_cast<double>(stats.memory.index_bytes) / 1e6,
+        static_cast<double>(stats.memory.idle_series_bytes) / 1e6,
+        static_cast<double>(stats.memory.memtable_bytes) / 1e6,
+        static_cast<double>(stats.memory.block_cache_bytes) / 1e6,
+        static_cast<double>(stats.memory.table_bytes) / 1e6, FolderBytes(folder) / 1e6);
   }
 
   const TsdbOptions& options_;

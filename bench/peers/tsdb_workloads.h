@@ -42,7 +42,8 @@ struct TsdbOptions {
   size_t codec_samples = 4'000'000;  // of a kind; fewer would stay in a cache
 
   // Churn: so many series in all, so many at once, a sample each 5 minutes.
-  size_t churn_memory_bytes = 256 << 20;
+  // Enough for the series that are active. An eighth of it is block cache, which only churn fills.
+  size_t churn_memory_bytes = 96 << 20;
   size_t churn_series = 10'000'000;
   size_t churn_active = 100'000;
   size_t churn_days = 10;

@@ -61,12 +61,20 @@ size_t MemoryAccount::left() const {
 
 absl::Status MemoryAccount::ExhaustedError(size_t wanted_bytes) const {
   const bool share = Left(used(), share_bytes_) < wanted_bytes;
-  return absl::ResourceExhaustedError(
+  std::string message =
       share ? StrCat("memory of ", name_, ": ", wanted_bytes, " bytes more than the ", used(),
-                     " in use would exceed its share of ", share_bytes_, " bytes")
+                     " in use would exceed its share of ", share_bytes_, " bytes of the limit of ",
+                     accountant_->limit())
             : StrCat("memory budget: ", wanted_bytes, " bytes more for ", name_, " than the ",
                      accountant_->used(), " in use would exceed the limit of ",
-                     accountant_->limit(), " bytes"));
+                     accountant_->limit(), " bytes");
+  std::string_view separator = "; in use: ";
+  for (const MemoryAccountant::Used& used : accountant_->Usage()) {
+    if (used.used_bytes == 0) continue;
+    message += StrCat(separator, used.name, " ", used.used_bytes);
+    separator = ", ";
+  }
+  return absl::ResourceExhaustedError(message);
 }
 
 MemoryAccount* MemoryAccountant::NewAccount(std::string name, size_t share_bytes) {

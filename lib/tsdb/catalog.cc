@@ -177,7 +177,9 @@ MetricMetadata Catalog::Metadata(std::string_view metric) const {
 
 Catalog::Unsaved Catalog::PutUnsaved(size_t limit, lsm::WriteBatch* batch) {
   Unsaved unsaved;
-  const SeriesRef ref_limit = index_->next_ref();
+  // Not next_ref: that counts series which a commit has planned and not added yet, and these would
+  // be taken for removed ones and never saved.
+  const SeriesRef ref_limit = index_->series_end();
   MutexLock lock(&mutex_);
   unsaved.ref_end = saved_end_;
   std::string value;

@@ -47,6 +47,8 @@ absl::Status DbImpl::SaveSeriesSnapshot() {
   if (number == 0 || (!files.snapshots.empty() && files.snapshots.back() == number)) {
     return absl::OkStatus();
   }
+  // What was removed since must be as durable as the file that does not have it.
+  TINYOBS_RETURN_IF_ERROR(store_->Flush());
   return WriteSeriesSnapshot(file_system_, SeriesSnapshotPath(head_folder_, number), number, index_,
                              catalog_.saved_end());
 }
@@ -59,11 +61,9 @@ absl::Status DbImpl::TakeOut(std::span<const SeriesRef> refs, bool go_cold) {
     std::vector<ColdSeries::Series> series;
     labels.reserve(refs.size());
     for (const SeriesRef ref : refs) {
-      const int64_t last_ms = head_.LastMs(ref);
       ids.push_back(index_.IdOf(ref));
       labels.push_back(index_.LabelsOf(ref).canonical_bytes());
-      series.push_back({ids.back(), labels.back(),
-                        partitioning_.NumberOf(last_ms == INT64_MIN ? horizon_ms_ : last_ms)});
+      series.push_back({ids.back(), labels.back(), partitioning_.NumberOf(LastSampleMs(ref))});
     }
     lsm::WriteBatch batch;
     if (go_cold) cold_->PutGoneCold(series, &batch);
@@ -104,8 +104,15 @@ class DbImpl::NamesWatch {
   DbImpl* const db_;
 };
 
-// Series with nothing in the head and no sample since `before_ms`, as far as this process knows.
-std::vector<SeriesRef> DbImpl::IdleSeries(int64_t before_ms) {
+// The leader's. An upper bound: what the head knows may be a late sample of a series that was
+// written to in an earlier life.
+int64_t DbImpl::LastSampleMs(SeriesRef ref) const {
+  return std::max(head_.LastMs(ref), horizon_ms_);
+}
+
+// Series with nothing in the head and no sample since `before_ms`; `maybe`: also those of which
+// only the LSM knows whether they had one.
+std::vector<SeriesRef> DbImpl::IdleSeries(int64_t before_ms, bool maybe) {
   constexpr SeriesRef kPerTurn = 1 << 14;
   std::vector<SeriesRef> idle;
   const SeriesRef end = index_.ref_limit();
@@ -114,8 +121,8 @@ std::vector<SeriesRef> DbImpl::IdleSeries(int64_t before_ms) {
         .RunAlone([&]() -> absl::Status {
           for (SeriesRef ref = begin; ref < std::min(end, begin + kPerTurn); ++ref) {
             if (!head_.Contains(ref) || !head_.IsIdle(ref)) continue;
-            const int64_t last_ms = head_.LastMs(ref);
-            if ((last_ms == INT64_MIN ? horizon_ms_ : last_ms) < before_ms) idle.push_back(ref);
+            const int64_t last_ms = maybe ? head_.LastMs(ref) : LastSampleMs(ref);
+            if (last_ms < before_ms) idle.push_back(ref);
           }
           return absl::OkStatus();
         })
@@ -135,10 +142,10 @@ absl::Status DbImpl::RetireIdleSeries() {
   retired_in_partition_ = partition;
   const int64_t before_ms =
       partitioning_.StartOf(clock_->NowMs()) - kIdlePartitions * partitioning_.partition_ms();
-  const std::vector<SeriesRef> idle = IdleSeries(before_ms);
+  const NamesWatch watch(this);  // first: what is named after a look must be known
+  const std::vector<SeriesRef> idle = IdleSeries(before_ms, /*maybe=*/false);
   const size_t least = std::max<size_t>(kLeastIdleSeries, index_.size() / kLeastIdleFraction);
   if (idle.size() < least) return absl::OkStatus();
-  const NamesWatch watch(this);
   TINYOBS_RETURN_IF_ERROR(DropSeriesSnapshot());
   TINYOBS_RETURN_IF_ERROR(RotateAndCheckpoint());
   for (size_t begin = 0; begin < idle.size(); begin += kRemovedPerTurn) {
@@ -193,7 +200,11 @@ absl::Status DbImpl::Delete(const std::vector<Matcher>& matchers, TimeRange rang
   }
   MutexLock turn(&upkeep_);
   TINYOBS_RETURN_IF_ERROR(CheckWritable());
-  TINYOBS_ASSIGN_OR_RETURN(const Selection selection, SelectSeries(matchers, range));
+  Selection selection;
+  {
+    ReaderMutexLock lock(&membership_);
+    TINYOBS_ASSIGN_OR_RETURN(selection, SelectSeries(matchers, range));
+  }
   const NamesWatch watch(this);
   TINYOBS_RETURN_IF_ERROR(DropSeriesSnapshot());
   // What is in the head goes into chunks first: there is one place to delete from.
@@ -228,11 +239,40 @@ absl::Status DbImpl::Delete(const std::vector<Matcher>& matchers, TimeRange rang
   return store_->Flush();
 }
 
+// Freezes the series that have something open or late before `time_ms`.
+absl::Status DbImpl::FreezeBefore(int64_t time_ms) {
+  constexpr SeriesRef kPerTurn = 1024;
+  HeadPin pin;
+  const SeriesRef end = index_.ref_limit();
+  for (SeriesRef begin = 0; begin < end; begin += kPerTurn) {
+    TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([&]() -> absl::Status {
+      head_.PinUnfrozen(begin, begin + kPerTurn, &pin);
+      for (const HeadPin::Stretch& stretch : pin.stretches) {
+        if (stretch.first_ms >= time_ms) continue;
+        head_.Freeze(stretch.ref, stretch.ref + 1, MonotonicMs(), /*everything=*/true);
+      }
+      return absl::OkStatus();
+    }));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status DbImpl::DropBefore(int64_t time_ms) {
   MutexLock turn(&upkeep_);
   TINYOBS_RETURN_IF_ERROR(CheckWritable());
   // Partitions from this one on are kept, and with them the series that were last seen in them.
   const uint32_t kept = partitioning_.NumberOf(time_ms);
+  const int64_t kept_ms = partitioning_.StartOfNumber(kept);
+  // What the head and the log have of the others would bring them back: it goes into chunks first.
+  TINYOBS_RETURN_IF_ERROR(FreezeBefore(kept_ms));
+  TINYOBS_RETURN_IF_ERROR(sealer_->All());
+  const NamesWatch watch(this);
+  bool checkpointed = false;
+  if (!chunks_->Partitions({INT64_MIN, kept_ms - 1}).empty()) {
+    TINYOBS_RETURN_IF_ERROR(DropSeriesSnapshot());
+    TINYOBS_RETURN_IF_ERROR(RotateAndCheckpoint());
+    checkpointed = true;
+  }
   // The idle series of the others go in bounded batches, the last together with the partitions.
   TINYOBS_RETURN_IF_ERROR(sealer_->Alone([&]() -> absl::Status {
     while (true) {
@@ -257,13 +297,24 @@ absl::Status DbImpl::DropBefore(int64_t time_ms) {
       return absl::OkStatus();
     }
   }));
-  const std::vector<SeriesRef> empty =
-      IdleSeries(partitioning_.Contains(time_ms) ? partitioning_.StartOf(time_ms) : time_ms);
+  std::vector<SeriesRef> empty = IdleSeries(kept_ms, /*maybe=*/checkpointed);
   if (empty.empty()) return absl::OkStatus();
-  const NamesWatch watch(this);
-  TINYOBS_RETURN_IF_ERROR(DropSeriesSnapshot());
-  TINYOBS_RETURN_IF_ERROR(RotateAndCheckpoint());
-  return RemoveEmptySeries(empty, /*look=*/false);
+  if (!checkpointed) {
+    TINYOBS_RETURN_IF_ERROR(DropSeriesSnapshot());
+    TINYOBS_RETURN_IF_ERROR(RotateAndCheckpoint());
+  }
+  if (horizon_ms_ >= kept_ms) {
+    // Some may have younger chunks, of earlier lives. Commits go on meanwhile: a series that gets
+    // samples is named, and stays.
+    std::vector<SeriesRef> maybe;
+    maybe.swap(empty);
+    for (const SeriesRef ref : maybe) {
+      TINYOBS_ASSIGN_OR_RETURN(const auto last, chunks_->LastPartitionOf(index_.IdOf(ref)));
+      if (!last.has_value()) empty.push_back(ref);
+    }
+  }
+  TINYOBS_RETURN_IF_ERROR(RemoveEmptySeries(empty, /*look=*/false));
+  return store_->Flush();
 }
 
 absl::Status DbImpl::Checkpoint(const std::string& folder) {
@@ -273,12 +324,23 @@ absl::Status DbImpl::Checkpoint(const std::string& folder) {
     return absl::FailedPreconditionError(StrCat(path_, ": a database in memory cannot be copied"));
   }
   if (file_system_->FileExists(folder)) {
-    return absl::AlreadyExistsError(StrCat(folder, ": exists; give a folder that does not"));
+    return absl::FailedPreconditionError(StrCat(folder, ": exists; give a folder that does not"));
+  }
+  if (const std::string parent = DirectoryOf(folder); !file_system_->FileExists(parent)) {
+    return absl::NotFoundError(StrCat(parent, ": no such folder; create it first"));
   }
   // A short log, so that little is copied while commits wait.
   TINYOBS_RETURN_IF_ERROR(RotateAndCheckpoint());
   const std::string partial = folder + ".partial";
   TINYOBS_RETURN_IF_ERROR(DeleteTree(file_system_, partial));
+  absl::Status status = CopyTo(partial);
+  if (status.ok()) status = file_system_->RenameFile(partial, folder);
+  if (status.ok()) return file_system_->SyncDirectory(DirectoryOf(folder));
+  DeleteTree(file_system_, partial).IgnoreError();  // the first error says more
+  return status;
+}
+
+absl::Status DbImpl::CopyTo(const std::string& partial) {
   const std::string head = partial + "/head";
   TINYOBS_RETURN_IF_ERROR(file_system_->CreateDirectories(head));
   TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([&]() -> absl::Status {
@@ -296,9 +358,7 @@ absl::Status DbImpl::Checkpoint(const std::string& folder) {
   }));
   TINYOBS_RETURN_IF_ERROR(file_system_->LinkFile(path_ + "/IDENTITY", partial + "/IDENTITY"));
   TINYOBS_RETURN_IF_ERROR(file_system_->SyncDirectory(head));
-  TINYOBS_RETURN_IF_ERROR(file_system_->SyncDirectory(partial));
-  TINYOBS_RETURN_IF_ERROR(file_system_->RenameFile(partial, folder));
-  return file_system_->SyncDirectory(DirectoryOf(folder));
+  return file_system_->SyncDirectory(partial);
 }
 
 }  // namespace tinyobs::tsdb

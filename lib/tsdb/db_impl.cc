@@ -30,6 +30,8 @@ constexpr uint64_t kWakeFrozenChunks = 4096;
 constexpr size_t kMaxCommitBytes = 128 << 20;
 // The longest a sample gets in a record.
 constexpr size_t kMaxSampleBytes = 40;
+// Of the budget of a database in memory, what commits leave free.
+constexpr size_t kReserveFraction = 4;
 // Memory that a series takes before it has a sample, at least; what a new one must find free.
 constexpr size_t kLeastSeriesBytes = 256;
 
@@ -71,6 +73,13 @@ absl::Status DbImpl::Admission() {
       return absl::ResourceExhaustedError(
           StrCat(path_, ": ", bytes, " bytes on disk; the limit is ", options_.max_storage_bytes));
     }
+  }
+  // Files in memory: flushes and compactions write before they delete, and must not fail for that.
+  if (const size_t reserve = options_.memory_budget_bytes / kReserveFraction;
+      options_.in_memory && accounts_.files->left() < reserve) {
+    return absl::ResourceExhaustedError(
+        StrCat(path_, ": full; drop or delete samples, or raise memory_budget_bytes: ",
+               FromAbsl(accounts_.files->ExhaustedError(reserve).message())));
   }
   return RelieveHead();
 }
@@ -118,7 +127,9 @@ absl::Status DbImpl::PlanSeries(CommitBatch* batch, GroupPlan* plan,
         accounts_.head->left() < wanted || accounts_.index->left() < wanted) {
       MemoryAccount* const full =
           accounts_.head->left() < wanted ? accounts_.head : accounts_.index;
-      return full->ExhaustedError(wanted);
+      return absl::ResourceExhaustedError(StrCat(path_, ": no room for ", missing.size(),
+                                                 " new series; raise memory_budget_bytes: ",
+                                                 FromAbsl(full->ExhaustedError(wanted).message())));
     }
     for (size_t i = 0; i < missing.size(); ++i) {
       CommitBatch::Unknown& unknown = batch->unknown[missing[i]];
@@ -223,7 +234,7 @@ void DbImpl::Lead(std::span<Queue::Job* const> jobs) {
   }
   commits_.fetch_add(planned.size(), std::memory_order_relaxed);
   if (head_.Stats().frozen_chunks >= kWakeFrozenChunks ||
-      log_.segment_bytes() >= options_.head_segment_bytes) {
+      log_.segment_bytes() >= FullSegmentBytes()) {
     WakeUpkeep();
   }
 }

@@ -16,8 +16,8 @@
 // The leader of the commit queue alone changes the head, the head log and the set of series; other
 // work that must, waits for its turn in the same queue (CommitQueue::RunAlone).
 //
-// Lock order, first to last: upkeep_ -> place at the front of the commit queue -> membership_ ->
-// Sealer's step -> Sealer's publish -> Head -> SeriesIndex, ChunkStore, Catalog, the LSM's own.
+// Lock order, first to last: upkeep_ -> place at the front of the commit queue -> Sealer's step ->
+// membership_ -> Sealer's publish -> Head -> SeriesIndex, ChunkStore, Catalog, the LSM's own.
 // state_ and wake_mutex_ are leaves. Nothing but upkeep_, membership_ (for loading groups of idle
 // series) and the sealer's step is held during I/O.
 //
@@ -25,6 +25,7 @@
 #ifndef TINYOBS_LIB_TSDB_DB_IMPL_H_
 #define TINYOBS_LIB_TSDB_DB_IMPL_H_
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -164,7 +165,10 @@ class DbImpl : public Db {
   int64_t MonotonicMs() const { return clock_->MonotonicNs() / 1'000'000; }
 
   // --- db_query.cc
-  absl::StatusOr<Selection> SelectSeries(std::span<const Matcher> matchers, TimeRange range) const;
+  // Who asks holds the lock until the names are copied or pinned: a series that leaves memory would
+  // leave the answer, too.
+  absl::StatusOr<Selection> SelectSeries(std::span<const Matcher> matchers, TimeRange range) const
+      ABSL_SHARED_LOCKS_REQUIRED(membership_);
   absl::StatusOr<std::unique_ptr<SeriesSet>> SelectMatching(const std::vector<Matcher>& matchers,
                                                             TimeRange range,
                                                             const SelectHints& hints) const;
@@ -183,6 +187,11 @@ class DbImpl : public Db {
   absl::Status RotateAndCheckpoint() ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
   absl::Status WriteCheckpoint(uint64_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
   void MeasureHeadFolder();
+  // At which a segment is replaced. A checkpoint of many open chunks is large: it is paid for by as
+  // much log.
+  uint64_t FullSegmentBytes() const {
+    return std::max<uint64_t>(options_.head_segment_bytes, checkpoint_bytes_);
+  }
   // One round of what is due; true when there is more.
   absl::StatusOr<bool> UpkeepRound();
   void StartThreads();
@@ -198,7 +207,8 @@ class DbImpl : public Db {
   // Series that have been idle for long leave memory.
   absl::Status RetireIdleSeries() ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
   class NamesWatch;
-  std::vector<SeriesRef> IdleSeries(int64_t before_ms);
+  int64_t LastSampleMs(SeriesRef ref) const;
+  std::vector<SeriesRef> IdleSeries(int64_t before_ms, bool maybe);
   bool MayGo(SeriesRef ref) const;
   // Those of `candidates` that the current segment has not named go for good; `look`: only if the
   // LSM has no chunk of theirs either.
@@ -208,6 +218,9 @@ class DbImpl : public Db {
   absl::Status TakeOut(std::span<const SeriesRef> refs, bool go_cold);
   // Within Sealer::Alone.
   absl::Status WriteCold(const lsm::WriteBatch& batch);
+  absl::Status FreezeBefore(int64_t time_ms);
+  // The copy of Checkpoint, under its name until it is whole.
+  absl::Status CopyTo(const std::string& partial);
   absl::Status SaveSeriesSnapshot();
   absl::Status DropSeriesSnapshot();
 
@@ -271,6 +284,7 @@ class DbImpl : public Db {
   std::atomic<uint64_t> samples_appended_{0};
   std::atomic<uint64_t> samples_rejected_{0};
   std::atomic<uint64_t> commits_{0};
+  std::atomic<uint64_t> partitions_merged_{0};
   std::atomic<uint64_t> partitions_dropped_{0};
   ReplayReport replay_;
   int64_t replay_ms_ = 0;

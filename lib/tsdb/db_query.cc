@@ -37,8 +37,7 @@ absl::StatusOr<DbImpl::Selection> DbImpl::SelectSeries(std::span<const Matcher> 
                                                        TimeRange range) const {
   Selection selection;
   // A series is added to one side before it is taken from the other, and taken only while nobody
-  // holds this: so each is seen, perhaps twice.
-  ReaderMutexLock lock(&membership_);
+  // holds membership_: so each is seen, perhaps twice.
   selection.match = index_.Match(matchers);
   if (cold_->size() == 0) return selection;
   const auto snapshot = store_->NewSnapshot();
@@ -77,36 +76,42 @@ absl::StatusOr<std::unique_ptr<SeriesSet>> DbImpl::SelectAll(TimeRange range,
 absl::StatusOr<std::unique_ptr<SeriesSet>> DbImpl::SelectMatching(
     const std::vector<Matcher>& matchers, TimeRange range, const SelectHints& hints) const {
   TINYOBS_RETURN_IF_ERROR(CheckOpen());
-  TINYOBS_ASSIGN_OR_RETURN(Selection selection, SelectSeries(matchers, range));
   SeriesSetImpl::Source source;
+  Selection selection;
   source.range = range;
   source.sample_limit = hints.sample_limit;
   source.memory = accounts_.queries;
   source.head_charge = MemoryCharge(accounts_.queries);
   std::vector<uint32_t> partitions;
-  TINYOBS_RETURN_IF_ERROR(head_.Pin(
-      range,
-      [&](SeriesRef) {
-        std::vector<SeriesRef>& refs = selection.match.refs;
-        const SeriesRef ref_limit = index_.ref_limit();
-        for (SeriesRef ref = selection.match.ref_limit; ref < ref_limit; ++ref) {
-          if (index_.Matches(ref, matchers)) refs.push_back(ref);
-        }
-        source.snapshot = store_->NewSnapshot();
-        partitions = chunks_->Partitions(range);
-        return refs;
-      },
-      &source.head));
+  {
+    ReaderMutexLock lock(&membership_);
+    TINYOBS_ASSIGN_OR_RETURN(selection, SelectSeries(matchers, range));
+    TINYOBS_RETURN_IF_ERROR(head_.Pin(
+        range,
+        [&](SeriesRef) {
+          std::vector<SeriesRef>& refs = selection.match.refs;
+          const SeriesRef ref_limit = index_.ref_limit();
+          for (SeriesRef ref = selection.match.ref_limit; ref < ref_limit; ++ref) {
+            if (index_.Matches(ref, matchers)) refs.push_back(ref);
+          }
+          source.snapshot = store_->NewSnapshot();
+          partitions = chunks_->Partitions(range);
+          return refs;
+        },
+        &source.head));
+    source.names = index_.PinNames();
+    // With idle series among them the labels themselves are compared, below.
+    if (hints.sorted && selection.idle.empty()) index_.SortByLabels(&selection.match.refs);
+  }
   const size_t head_bytes =
       source.head.bytes.capacity() + source.head.stretches.capacity() * sizeof(HeadPin::Stretch);
   if (const auto charged = source.head_charge.TryAdd(head_bytes); !charged.ok()) {
-    return QueryLimitError(FromAbsl(charged.message()));
+    return QueryLimitError(StrCat("the newest samples of the query's ", selection.match.refs.size(),
+                                  " series do not fit into memory; ask for fewer series or a ",
+                                  "shorter range: ", FromAbsl(charged.message())));
   }
-  source.names = index_.PinNames();
   source.groups = std::move(selection.groups);
-  std::vector<SeriesRef>& refs = selection.match.refs;
-  // With idle series among them the labels themselves are compared, below.
-  if (hints.sorted && selection.idle.empty()) index_.SortByLabels(&refs);
+  const std::vector<SeriesRef>& refs = selection.match.refs;
   source.entries.reserve(refs.size() + selection.idle.size());
   absl::flat_hash_set<SeriesId> in_memory;  // an idle one may have come back meanwhile
   for (const SeriesRef ref : refs) {
@@ -130,6 +135,7 @@ absl::StatusOr<std::unique_ptr<SeriesSet>> DbImpl::SelectMatching(
 absl::StatusOr<std::vector<Labels>> DbImpl::Series(const std::vector<Matcher>& matchers,
                                                    TimeRange range, const ListHints& hints) const {
   TINYOBS_RETURN_IF_ERROR(CheckOpen());
+  ReaderMutexLock lock(&membership_);
   TINYOBS_ASSIGN_OR_RETURN(Selection selection, SelectSeries(matchers, range));
   std::vector<Labels> all;
   if (selection.idle.empty()) {
@@ -152,6 +158,7 @@ absl::StatusOr<std::vector<std::string>> DbImpl::LabelNames(const std::vector<Ma
                                                             TimeRange range,
                                                             const ListHints& hints) const {
   TINYOBS_RETURN_IF_ERROR(CheckOpen());
+  ReaderMutexLock lock(&membership_);
   TINYOBS_ASSIGN_OR_RETURN(const Selection selection, SelectSeries(matchers, range));
   const Listing listing{hints.prefix, hints.limit};
   std::vector<std::vector<std::string>> lists;
@@ -168,6 +175,7 @@ absl::StatusOr<std::vector<std::string>> DbImpl::LabelValues(std::string_view la
                                                              TimeRange range,
                                                              const ListHints& hints) const {
   TINYOBS_RETURN_IF_ERROR(CheckOpen());
+  ReaderMutexLock lock(&membership_);
   TINYOBS_ASSIGN_OR_RETURN(const Selection selection, SelectSeries(matchers, range));
   const Listing listing{hints.prefix, hints.limit};
   std::vector<std::vector<std::string>> lists;
@@ -181,7 +189,10 @@ absl::StatusOr<std::vector<std::string>> DbImpl::LabelValues(std::string_view la
 
 MetricMetadata DbImpl::Metadata(std::string_view metric) const { return catalog_.Metadata(metric); }
 
-uint64_t DbImpl::SeriesCount() const { return index_.size() + cold_->size() - sealer_->in_both(); }
+uint64_t DbImpl::SeriesCount() const {
+  const uint64_t idle = cold_->size();
+  return index_.size() + idle - std::min(idle, sealer_->in_both());
+}
 
 uint64_t DbImpl::DiskBytes() const {
   return store_->Stats().disk_bytes + other_head_bytes_ + log_.disk_bytes() + kIdentityBytes;
@@ -226,6 +237,8 @@ DbStats DbImpl::Stats() const {
   stats.samples_rejected = samples_rejected_;
   stats.commits = commits_;
   stats.chunks_sealed = sealer_->chunks_sealed();
+  stats.partitions_merged = partitions_merged_;
+  stats.partitions_dropped = partitions_dropped_;
   stats.replayed_samples = replay_.samples;
   stats.replay_ms = replay_ms_;
   MutexLock lock(&state_);

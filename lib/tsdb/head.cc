@@ -85,7 +85,6 @@ void Head::AddSeries(SeriesRef ref, int64_t newest_ms) {
 }
 
 void Head::RemoveSeries(std::span<const SeriesRef> refs) {
-  TINYOBS_CHECK(staged_.empty());
   WriterMutexLock lock(&mutex_);
   for (const SeriesRef ref : refs) {
     OpenChunk* line = FindAsLeader(ref);

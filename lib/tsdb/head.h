@@ -88,7 +88,7 @@ class Head {
   // not newer counts as late. REQUIRES: not there. Lines come 64 at a time, and 16 B for each 64
   // refs up to the largest stay: refs should be dense, and those read from disk be checked before.
   void AddSeries(SeriesRef ref, int64_t newest_ms = INT64_MIN);
-  // REQUIRES: there, idle and nothing staged.
+  // REQUIRES: there and idle, and nothing staged of these; of others there may be.
   void RemoveSeries(std::span<const SeriesRef> refs);
   bool Contains(SeriesRef ref) const { return FindAsLeader(ref) != nullptr; }
   // Nothing open, late or frozen, nothing staged.

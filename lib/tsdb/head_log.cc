@@ -67,6 +67,7 @@ absl::StatusOr<HeadFiles> ListHeadFiles(FileSystem* file_system, const std::stri
   }
   std::sort(files.segments.begin(), files.segments.end());
   std::sort(files.checkpoints.begin(), files.checkpoints.end());
+  std::sort(files.snapshots.begin(), files.snapshots.end());
   return files;
 }
 

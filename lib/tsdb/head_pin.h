@@ -20,8 +20,8 @@
 namespace tinyobs::tsdb {
 
 struct HeadPin {
-  // Samples of one series, ascending by time, each time once; of one partition, except for late ones
-  // that are not frozen yet.
+  // Samples of one series, ascending by time, each time once; of one partition, except for late
+  // ones that are not frozen yet.
   struct Stretch {
     SeriesRef ref = 0;
     Generation generation = 0;

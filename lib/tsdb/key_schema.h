@@ -21,8 +21,9 @@
 
 namespace tinyobs::tsdb {
 
-// Dense number of a series, given in order of creation and kept for good: index of every per-series
-// array in memory, and the name of the series in the head log.
+// Dense number of a series while it is in memory, given in order of creation and never twice: index
+// of every per-series array in memory, and the name of the series in the head log. A series that
+// was idle comes back under another.
 using SeriesRef = uint32_t;
 // The top bit is free, for marking series of a batch that do not exist yet.
 inline constexpr SeriesRef kMaxSeriesRef = 0x7fffffff;

@@ -218,7 +218,8 @@ absl::Status DbImpl::OpenStore() {
                                               : lsm::Store::Open(StorePath(path_), options));
   chunks_.emplace(store_.get(), partitioning_, &merge_);
   cold_.emplace(store_.get(), seed_, shares.idle_series, accounts_.idle_series);
-  sealer_.emplace(store_.get(), &index_, &catalog_, &*cold_, &membership_, &*chunks_, &head_);
+  sealer_.emplace(store_.get(), &index_, &catalog_, &*cold_, &membership_, &*chunks_, &head_,
+                  shares.memtable);
   return absl::OkStatus();
 }
 
@@ -243,7 +244,12 @@ absl::Status DbImpl::LoadSeries(uint64_t checkpoint) {
   horizon_ms_ = chunks_->Totals().newest_ms;
   head_.SetHorizon(horizon_ms_);
   for (const SeriesRef ref : index_.Match({}).refs) head_.AddSeries(ref);
-  return absl::OkStatus();
+  accounts_.index->SetUsed(index_.MemoryBytes());
+  // The whole budget and not their share: series that could be created must be there again.
+  if (!memory_->over()) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      StrCat(path_, ": the ", index_.size(), " series that are stored do not fit; raise ",
+             "memory_budget_bytes: ", FromAbsl(accounts_.index->ExhaustedError(1).message())));
 }
 
 // Series with rows that neither snapshot nor log knew.
@@ -354,6 +360,25 @@ absl::Status DbImpl::ReplayHead(HeadReplay* replay) {
 
 absl::Status DbImpl::ReplayCommit(DecodedCommit* commit) {
   for (const NewSeries& series : commit->new_series) {
+    const auto known = index_.Find(series.canonical_labels, index_.KeyOf(series.canonical_labels));
+    // A reader's rows are newer than the log: the series may be gone, or gone and back since. Its
+    // samples of then are in the LSM.
+    if (read_only_ &&
+        (known.has_value() ? *known > series.ref : series.ref < index_.series_end())) {
+      continue;
+    }
+    // It was idle or had no sample left, and came back under a new number; the rows do not know yet
+    // that it had left. Neither checkpoint nor log have anything of it under the old one.
+    if (known.has_value() && *known < series.ref && head_.IsIdle(*known)) {
+      const SeriesId id = index_.IdOf(*known);
+      if (id != series.id && !read_only_) {  // else the new row takes the place of the old one
+        lsm::WriteBatch batch;
+        catalog_.PutRemoved({&id, 1}, &batch);
+        TINYOBS_RETURN_IF_ERROR(store_->Write({.sync = {}, .skip_wal = true}, batch));
+      }
+      index_.Remove({&*known, 1});
+      head_.RemoveSeries({&*known, 1});
+    }
     TINYOBS_RETURN_IF_ERROR(catalog_.Replay(series));
     if (!head_.Contains(series.ref)) head_.AddSeries(series.ref);
     if (cold_->size() > 0) {
@@ -395,13 +420,15 @@ void DbImpl::DropUnknown(SampleBatch* samples) const {
 absl::Status DbImpl::SealReplayed() {
   if (read_only_) {
     if (!accounts_.head->over()) return absl::OkStatus();
-    return accounts_.head->ExhaustedError(0);  // a reader has nowhere to seal to
+    // A reader has nowhere to seal to.
+    return absl::ResourceExhaustedError(
+        StrCat(path_, ": what the writer holds in memory does not fit here; raise ",
+               "memory_budget_bytes: ", FromAbsl(accounts_.head->ExhaustedError(1).message())));
   }
-  while (head_.Stats().frozen_chunks > kReplayBacklogChunks || accounts_.head->over()) {
-    TINYOBS_ASSIGN_OR_RETURN(const bool more, sealer_->Step());
-    if (!more) break;
+  while (head_.Stats().frozen_chunks > kReplayBacklogChunks) {
+    TINYOBS_RETURN_IF_ERROR(sealer_->Step().status());
   }
-  return absl::OkStatus();
+  return RelieveHead();
 }
 
 }  // namespace tinyobs::tsdb

@@ -1,5 +1,6 @@
 #include "lib/tsdb/sealer.h"
 
+#include <algorithm>
 #include <span>
 
 #include "lib/base/status_macros.h"
@@ -9,8 +10,10 @@
 namespace tinyobs::tsdb {
 
 namespace {
-// Of one step: some hundred kilobytes of rows, a few milliseconds.
-constexpr size_t kSamplesPerStep = 1 << 16;
+// Of one step: a few hundred kilobytes of rows, ten milliseconds or so, and 4 MiB of columns.
+constexpr size_t kSamplesPerStep = 1 << 18;
+// In any case less than a memtable, which small budgets make small: a sample takes up to 9 bytes.
+constexpr size_t kMemtableBytesPerSample = 16;
 constexpr size_t kSeriesPerBatch = 1024;
 
 lsm::WriteOptions Unlogged() {
@@ -19,6 +22,17 @@ lsm::WriteOptions Unlogged() {
   return options;
 }
 }  // namespace
+
+Sealer::Sealer(lsm::Store* store, SeriesIndex* index, Catalog* catalog, ColdSeries* cold,
+               SharedMutex* membership, ChunkStore* chunks, Head* head, size_t memtable_bytes)
+    : store_(store),
+      index_(index),
+      catalog_(catalog),
+      cold_(cold),
+      membership_(membership),
+      chunks_(chunks),
+      head_(head),
+      samples_per_step_(std::min(kSamplesPerStep, memtable_bytes / kMemtableBytesPerSample)) {}
 
 absl::Status Sealer::WriteRevived(const std::vector<std::string>& labels, lsm::WriteBatch* batch) {
   absl::Status status;
@@ -56,7 +70,7 @@ absl::StatusOr<bool> Sealer::Step() {
   MutexLock turn(&step_);
   // Frozen chunks first, catalog second: the series of every chunk we saw is in the catalog by
   // then.
-  const size_t count = head_->PeekFrozen(kSamplesPerStep, &pin_);
+  const size_t count = head_->PeekFrozen(samples_per_step_, &pin_);
   TINYOBS_RETURN_IF_ERROR(SaveCatalog());
   if (count == 0) return false;
   samples_.clear();
@@ -81,6 +95,10 @@ absl::StatusOr<bool> Sealer::Step() {
     chunk.hint = &hint;
     begin += stretch.count;
   }
+  // In the order of keys the memtable's places for them are found faster: a tenth of all the work
+  // of an append. Those of one series keep the order they were written in.
+  std::stable_sort(new_chunks_.begin(), new_chunks_.end(),
+                   [](const NewChunk& a, const NewChunk& b) { return a.series < b.series; });
   {
     MutexLock writing(&chunks_->turn());
     TINYOBS_RETURN_IF_ERROR(chunks_->Write(new_chunks_));
@@ -93,8 +111,13 @@ absl::StatusOr<bool> Sealer::Step() {
 }
 
 absl::Status Sealer::All() {
-  // Bounded by what is there now: writers may freeze faster than we write.
-  const uint64_t end = chunks_sealed() + head_->Stats().frozen_chunks;
+  // Bounded by what is there now: writers may freeze faster than we write. Counted under the lock,
+  // lest a step of another thread fall between the two and the end come too early.
+  uint64_t end = 0;
+  {
+    MutexLock lock(&publish_);
+    end = chunks_sealed() + head_->Stats().frozen_chunks;
+  }
   while (true) {
     TINYOBS_ASSIGN_OR_RETURN(const bool more, Step());
     if (!more || chunks_sealed() >= end) return absl::OkStatus();

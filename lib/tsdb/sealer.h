@@ -33,16 +33,10 @@ namespace tinyobs::tsdb {
 class Sealer {
  public:
   // All must outlive this.
-  // `membership` is held exclusively while a series leaves the idle ones.
+  // `membership` is held exclusively while a series leaves the idle ones. `memtable_bytes`: of the
+  // store; a step is less than one, or memtables would outgrow their share of the memory.
   Sealer(lsm::Store* store, SeriesIndex* index, Catalog* catalog, ColdSeries* cold,
-         SharedMutex* membership, ChunkStore* chunks, Head* head)
-      : store_(store),
-        index_(index),
-        catalog_(catalog),
-        cold_(cold),
-        membership_(membership),
-        chunks_(chunks),
-        head_(head) {}
+         SharedMutex* membership, ChunkStore* chunks, Head* head, size_t memtable_bytes);
 
   // One step; true when there is more to do. Errors are the LSM's; what was not written stays in
   // the head and the next step tries again. May wait for the LSM (write stall).
@@ -72,6 +66,7 @@ class Sealer {
   SharedMutex* const membership_;
   ChunkStore* const chunks_;
   Head* const head_;
+  const size_t samples_per_step_;
   std::atomic<uint64_t> chunks_sealed_{0};
   std::atomic<uint64_t> in_both_{0};
 

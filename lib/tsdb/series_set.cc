@@ -50,6 +50,7 @@ absl::Status SeriesSetImpl::LoadHead(SeriesRef ref) {
 
 absl::Status SeriesSetImpl::Load(const Entry& entry) {
   const uint64_t limit = source_.sample_limit;
+  columns_charge_.Reset();  // the series before is done with
   // What the budget has room for, while samples are gathered and merged: three times 16 bytes.
   const uint64_t room = source_.memory->left() / (3 * sizeof(Sample)) + 1;
   // 0 would mean no limit; reading one sample too many is noticed below.
@@ -58,7 +59,6 @@ absl::Status SeriesSetImpl::Load(const Entry& entry) {
   TINYOBS_RETURN_IF_ERROR(source_.scan->Read(entry.id, std::min(wanted, room), &merger_));
   if (entry.group == 0) TINYOBS_RETURN_IF_ERROR(LoadHead(entry.ref));
   const size_t bytes = 3 * merger_.size() * sizeof(Sample);
-  columns_charge_.Reset();
   if (merger_.size() > room) return OverBudget(source_.memory->ExhaustedError(bytes));
   if (auto charged = columns_charge_.TryAdd(bytes); !charged.ok()) return OverBudget(charged);
   merger_.Finish(&columns_);

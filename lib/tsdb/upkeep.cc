@@ -16,8 +16,10 @@ constexpr SeriesRef kSliceSeries = 1024;
 constexpr int64_t kFreezePeriodMs = 30'000;
 // How long upkeep sleeps when nothing wakes it.
 constexpr int64_t kUpkeepPeriodMs = 1'000;
-// A head over its share is frozen as a whole at most this often: each time makes short chunks.
+// A head over its share is frozen as a whole at most this often, because each time makes short
+// chunks; or when its series have so many open samples each, on average.
 constexpr int64_t kRelievePeriodMs = 10'000;
+constexpr uint64_t kRelieveSamples = 32;
 // Sealing steps between looks at other work.
 constexpr int kStepsPerRound = 16;
 // A partition counts as over this part of its length after its end: stragglers come late.
@@ -58,7 +60,11 @@ absl::Status DbImpl::SyncLog() {
 // large is series, and new ones are refused (PlanSeries).
 absl::Status DbImpl::RelieveHead() {
   if (!accounts_.head->over()) return absl::OkStatus();
-  if (const int64_t now_ms = MonotonicMs(); now_ms - relieved_at_ms_ >= kRelievePeriodMs) {
+  const HeadStats stats = head_.Stats();
+  const bool long_chunks = stats.samples - stats.frozen_samples >=
+                           kRelieveSamples * std::max<uint64_t>(1, index_.size());
+  if (const int64_t now_ms = MonotonicMs();
+      long_chunks || now_ms - relieved_at_ms_ >= kRelievePeriodMs) {
     relieved_at_ms_ = now_ms;
     const SeriesRef end = index_.ref_limit();
     for (SeriesRef begin = 0; begin < end; begin += kSliceSeries) {
@@ -116,6 +122,7 @@ absl::Status DbImpl::RotateAndCheckpoint() {
     return store_->Flush();
   }
   uint64_t number = 0;
+  checkpointed_ = false;  // should this fail, the new segment may be empty and still not be covered
   TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([this, &number]() -> absl::Status {
     TINYOBS_RETURN_IF_ERROR(CheckWritable());
     number = log_.number() + 1;
@@ -237,9 +244,7 @@ absl::StatusOr<bool> DbImpl::UpkeepRound() {
     if (!stepped.ok()) return Fail("sealing chunks", stepped.status());
     more = *stepped;
   }
-  // A checkpoint of many open chunks is large: it is paid for by as much log.
-  const uint64_t full = std::max<uint64_t>(options_.head_segment_bytes, checkpoint_bytes_);
-  if (!options_.in_memory && log_.segment_bytes() >= full) {
+  if (!options_.in_memory && log_.segment_bytes() >= FullSegmentBytes()) {
     MutexLock turn(&upkeep_);
     TINYOBS_RETURN_IF_ERROR(RotateAndCheckpoint());
   }
@@ -250,6 +255,7 @@ absl::StatusOr<bool> DbImpl::UpkeepRound() {
   auto merged =
       chunks_->MergeClosed(clock_->NowMs() - partitioning_.partition_ms() / kGraceFraction, now_ms);
   if (!merged.ok()) return Fail("merging a partition that is over", merged.status());
+  if (*merged) ++partitions_merged_;
   return more || *merged;
 }
 

@@ -56,6 +56,30 @@ TEST(Catalog, RowsAreSavedInBoundedBatchesHoweverLargeTheyAre) {
   EXPECT_GT(batches, 4u);
 }
 
+// A commit raises the next ref before it adds the series; the sealer may save in between.
+TEST(Catalog, SeriesThatAreAddedAfterTheirNumbersWereGivenAreSaved) {
+  SeriesIndex index(/*fingerprint_seed=*/1);
+  Catalog catalog(&index, /*metadata_limit=*/0);
+  Keys keys;
+  const auto add = [&](SeriesRef ref) {
+    const Labels labels = Labels::Of("m", {{"i", std::to_string(ref)}});
+    index.Add(ref, index.NewSeriesId("m", ref), labels.canonical_bytes());
+  };
+  const auto save = [&] {
+    lsm::WriteBatch batch;
+    const Catalog::Unsaved unsaved = catalog.PutUnsaved(1024, &batch);
+    ASSERT_OK(lsm::WriteBatch::Decode(batch.entries(), batch.count(), &keys));
+    catalog.MarkSaved(unsaved);
+  };
+  add(0);
+  index.RaiseNext(3, 0);
+  save();
+  add(1);
+  add(2);
+  save();
+  EXPECT_EQ(keys.seen.size(), 4u);  // and what comes next
+}
+
 class CatalogStoreTest : public ::testing::Test {
  protected:
   // An index and its catalog, as an open of the database makes them.

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -65,6 +66,17 @@ class History {
   void IsDurableUntil(int64_t time_ms) {
     while (durable_ < commits_.size() && commits_[durable_].acknowledged_ms <= time_ms) ++durable_;
   }
+  // Deletes samples, durably. Says nothing about the others.
+  using Doomed = std::function<bool(const std::string& labels, int64_t timestamp_ms)>;
+  void Erase(const Doomed& doomed) {
+    EraseFrom(&state_, doomed);
+    EraseFrom(&durable_state_, doomed);
+    for (Commit& commit : commits_) {
+      std::erase_if(commit.batch, [&](const Sample& sample) {
+        return doomed(sample.labels, sample.timestamp_ms);
+      });
+    }
+  }
   // Goes on from what was found after a crash and an open, which makes durable what it found.
   void StartFrom(const Model& found) {
     commits_.clear();
@@ -99,7 +111,9 @@ class History {
 
   // Empty when `found` is what power loss may leave, with `pending` (may be empty) under way; else
   // the first thing that is wrong.
-  std::string WhyNotAfterPowerLoss(const Model& found, const Batch& pending) const {
+  // `doomed` (may be null): what a deletion that was under way may have deleted.
+  std::string WhyNotAfterPowerLoss(const Model& found, const Batch& pending,
+                                   const Doomed& doomed = nullptr) const {
     const Model promised = StateBefore(undurable_commits());
     std::map<std::pair<std::string, int64_t>, std::vector<uint64_t>> later;
     for (size_t i = durable_; i < commits_.size(); ++i) AddTo(&later, commits_[i].batch);
@@ -112,6 +126,7 @@ class History {
       const auto series = found.find(labels);
       for (const auto& [time, bits] : points) {
         if (series == found.end() || series->second.count(time) == 0) {
+          if (doomed != nullptr && doomed(labels, time)) continue;
           return StrCat("lost although durable: ", labels, " at ", time);
         }
       }
@@ -132,7 +147,7 @@ class History {
         }
       }
     }
-    return undurable_commits() == 0 ? "a commit is there in part" : "";
+    return undurable_commits() == 0 && doomed == nullptr ? "a commit is there in part" : "";
   }
 
  private:
@@ -142,6 +157,12 @@ class History {
   };
   static void ApplyTo(Model* model, const Batch& batch) {
     for (const Sample& sample : batch) (*model)[sample.labels][sample.timestamp_ms] = sample.bits;
+  }
+  static void EraseFrom(Model* model, const Doomed& doomed) {
+    for (auto& [labels, points] : *model) {
+      std::erase_if(points, [&](const auto& point) { return doomed(labels, point.first); });
+    }
+    std::erase_if(*model, [](const auto& series) { return series.second.empty(); });
   }
   static void AddTo(std::map<std::pair<std::string, int64_t>, std::vector<uint64_t>>* writes,
                     const Batch& batch) {

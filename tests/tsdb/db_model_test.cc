@@ -1,6 +1,7 @@
 // Random operations on a database and on a plain list of samples must agree, whatever happens in
 // between: samples in order, late, repeated and refused, by labels, by handle and as columns;
-// flushes, restarts, kills, and power cuts at random moments under each of the three sync policies.
+// deletions, expiry, copies, idle series that leave memory and come back, flushes, restarts, kills,
+// and power cuts at random moments under each of the three sync policies.
 //
 // Method: each run draws its own options (tiny, so that a few hundred samples fill chunks,
 // partitions, segments and memtables), some of them anew at each open, and does everything a
@@ -24,6 +25,7 @@ constexpr uint64_t kFirstSeed = 7'000;
 constexpr uint64_t kOperationsOfARun = 400;
 constexpr std::chrono::seconds kDefaultTime(6);
 constexpr int64_t kMaxFutureMs = 5'000;
+constexpr uint64_t kCrowd = 300;  // more than are let stay for being few
 
 uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
   const char* const text = std::getenv(name);
@@ -70,8 +72,19 @@ class ModelRun {
 
   void Step() {
     const uint64_t kind = Below(100);
-    if (kind < 55) {
+    if (kind < 46) {
       WriteBatch();
+    } else if (kind < 49) {
+      WriteCrowd();
+    } else if (kind < 51) {
+      Delete();
+    } else if (kind < 52) {
+      DropBefore();
+    } else if (kind < 53) {
+      Copy();
+    } else if (kind < 55) {
+      clock_.AdvanceMs(2 * options_.partition_ms);  // whoever is silent now goes idle
+      Work();
     } else if (kind < 62) {
       CheckRange();
     } else if (kind < 66) {
@@ -124,16 +137,17 @@ class ModelRun {
   }
 
   // False: the power had been cut; it is back now, and what it left is checked and open.
-  bool Answered(const absl::Status& status, const History::Batch& pending = {}) {
+  bool Answered(const absl::Status& status, const History::Batch& pending = {},
+                const History::Doomed& doomed = nullptr) {
     if (status.ok()) return true;
     if (cut_is_due_) {
-      LosePower(pending);
+      LosePower(pending, doomed);
     } else {
       ADD_FAILURE() << status;
     }
     return false;
   }
-  void LosePower(const History::Batch& pending) {
+  void LosePower(const History::Batch& pending, const History::Doomed& doomed = nullptr) {
     Kill();
     cut_is_due_ = false;
     disk_.Crash({.keep_bytes = SomeKeep(), .keep_names = SomeKeep(), .seed = random_()});
@@ -145,7 +159,7 @@ class ModelRun {
     }
     ASSERT_OK(Open());
     const Model found = Everything(*db_);
-    ASSERT_EQ(history_.WhyNotAfterPowerLoss(found, pending), "")
+    ASSERT_EQ(history_.WhyNotAfterPowerLoss(found, pending, doomed), "")
         << "sync policy " << static_cast<int>(options_.sync_policy) << ", "
         << history_.undurable_commits() << " commits not durable, " << pending.size()
         << " samples under way";
@@ -172,7 +186,76 @@ class ModelRun {
     ASSERT_OK_AND_ASSIGN(const auto series, db_->Series({}, {}));
     ASSERT_TRUE(std::is_sorted(series.begin(), series.end()));
     ASSERT_GE(series.size(), history_.state().size());
+    ASSERT_EQ(series.size(), db_->Stats().series);
   }
+  Labels Crowd(uint64_t i) {
+    const Labels labels = Labels::Of("crowd", {{"host", std::to_string(i)}});
+    labels_.emplace(Text(labels), labels);
+    return labels;
+  }
+  // Enough series that it pays to take them out of memory.
+  void WriteCrowd() {
+    const auto appender = db_->NewAppender();
+    History::Batch batch;
+    const uint64_t end = OneIn(2) ? kCrowd : Below(20);
+    for (uint64_t i = OneIn(2) ? 0 : Below(end); i < end; ++i) {
+      batch.push_back({Text(Crowd(i)), SomeTime(), std::bit_cast<uint64_t>(SomeValue())});
+      EXPECT_OK(appender->Add(Crowd(i), batch.back().timestamp_ms,
+                              std::bit_cast<double>(batch.back().bits)));
+    }
+    last_ = batch;
+    if (!Answered(appender->Commit(), batch) || batch.empty()) return;
+    history_.Acknowledge(std::move(batch), clock_.NowMs());
+    NoteTime();
+  }
+
+  // --- deleting and copying
+
+  void Delete() {
+    ASSERT_OK_AND_ASSIGN(const Matcher host,
+                         Matcher::Create(Matcher::Op::kRegex, "host", OneIn(2) ? "[12].*|" : ".*"));
+    constexpr const char* kMetrics[] = {"m", "n", "churn", "crowd"};
+    const std::vector<Matcher> matchers = {Matcher::Metric(kMetrics[Below(4)]), host};
+    TimeRange range;
+    if (OneIn(2)) {
+      range.from_ms = clock_.NowMs() - static_cast<int64_t>(Below(200'000));
+      range.to_ms = range.from_ms + static_cast<int64_t>(Below(50'000));
+    }
+    const History::Doomed doomed = [&](const std::string& text, int64_t time_ms) {
+      if (time_ms < range.from_ms || time_ms > range.to_ms) return false;
+      const Labels& labels = labels_.at(text);
+      return matchers[0].Matches(labels) && matchers[1].Matches(labels);
+    };
+    if (!Answered(db_->Delete(matchers, range), {}, doomed)) return;
+    history_.AllIsDurable();
+    history_.Erase(doomed);
+    CheckAll();
+  }
+  void DropBefore() {
+    const int64_t time_ms = clock_.NowMs() - static_cast<int64_t>(Below(200'000));
+    const int64_t kept_ms = time_ms / options_.partition_ms * options_.partition_ms;
+    const History::Doomed doomed = [&](const std::string&, int64_t at_ms) {
+      return at_ms < kept_ms;
+    };
+    if (!Answered(db_->DropBefore(time_ms), {}, doomed)) return;
+    history_.Erase(doomed);
+    CheckAll();
+  }
+  void Copy() {
+    const std::string folder = "copy" + std::to_string(++copies_);
+    if (!Answered(db_->Checkpoint(folder))) return;
+    history_.AllIsDurable();
+    if (OneIn(2)) {
+      auto copy = Db::Open(folder, options_);
+      if (!Answered(copy.status())) return;
+      ASSERT_EQ(Difference(Everything(**copy), history_.state()), "");
+      ASSERT_EQ((*copy)->Stats().series, db_->Stats().series);
+    } else {
+      ASSERT_OK_AND_ASSIGN(const auto copy, Db::OpenReadOnly(folder, options_));
+      ASSERT_EQ(Difference(Everything(*copy), history_.state()), "");
+    }
+  }
+
   void CheckRange() {
     const int64_t from = clock_.NowMs() - static_cast<int64_t>(Below(200'000));
     const int64_t to = from + static_cast<int64_t>(Below(20'000));
@@ -232,12 +315,13 @@ class ModelRun {
     }
   }
 
-  // False: there is no such series.
+  // False: there is no such series, or it has left memory.
   bool FindHandle(Appender* appender, const Labels& labels, SeriesHandle* handle) {
     const std::string text = Text(labels);
     if (history_.state().count(text) == 0) return false;
     if (handles_.count(text) == 0) {
       const auto resolved = appender->Resolve(labels);
+      if (db_->Stats().idle_series > 0 && absl::IsNotFound(resolved.status())) return false;
       EXPECT_OK(resolved);
       if (!resolved.ok()) return false;
       handles_[text] = *resolved;
@@ -298,7 +382,13 @@ class ModelRun {
       batch.clear();
     }
     last_ = batch;
-    if (!Answered(appender->Commit(), batch)) return;
+    const absl::Status committed = appender->Commit();
+    if (absl::IsNotFound(committed) && !handles_.empty()) {
+      handles_.clear();  // one was of a series that is gone; nothing is stored
+      CheckAll();
+      return;
+    }
+    if (!Answered(committed, batch)) return;
     if (batch.empty()) return;  // goes no way at all
     history_.Acknowledge(std::move(batch), clock_.NowMs());
     NoteTime();
@@ -322,6 +412,7 @@ class ModelRun {
   std::map<std::string, Labels> labels_;         // by their text
   std::map<std::string, SeriesHandle> handles_;  // of the open database
   bool cut_is_due_ = false;
+  int copies_ = 0;
   uint64_t operations_ = 0;
 };
 

@@ -533,6 +533,27 @@ TEST_F(DbTest, ATornTailIsCutCountedAndForgotten) {
   EXPECT_EQ(Everything(*db_), model_);
 }
 
+// That it left memory is in no table yet when its return is in the log already.
+TEST_F(DbTest, AnIdleSeriesThatCameBackSurvivesAKill) {
+  Open();
+  for (int i = 0; i < 300; ++i) ASSERT_OK(Put(Cpu(std::to_string(i)), kStartMs + i, i));
+  clock_.AdvanceMs(12 * kHourMs);
+  ASSERT_OK(Put(Cpu("new"), clock_.NowMs(), 1));
+  ASSERT_OK(db_->Flush());
+  for (bool more = true; more;) {
+    ASSERT_OK_AND_ASSIGN(more, db_->RunBackgroundWork());
+  }
+  ASSERT_GE(db_->Stats().idle_series, 300u);
+  ASSERT_OK(Put(Cpu("5"), clock_.NowMs(), 2));
+  Reopen();
+  EXPECT_EQ(Everything(*db_), model_);
+  EXPECT_EQ(db_->Stats().series, 301u);
+  ASSERT_OK(Put(Cpu("5"), clock_.NowMs() + 1, 3));
+  Reopen();
+  EXPECT_EQ(Everything(*db_), model_);
+  EXPECT_EQ(db_->Stats().series, 301u);
+}
+
 TEST_F(DbTest, AMissingSegmentOrADamagedCheckpointIsDataLoss) {
   Open();
   ASSERT_OK(Put(Cpu("a"), kStartMs, 1));

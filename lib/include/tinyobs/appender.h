@@ -33,8 +33,8 @@ namespace tinyobs {
 
 // A handle of a series, good for any Appender of the same open database until it is closed or the
 // series is removed: deleted, expired, or without samples for so long that it left memory. Then the
-// Commit that uses it answers NotFound and stores nothing of its batch; Resolve the labels again, or
-// add by labels, which always works. Adding by handle skips hashing and comparing labels. Never
+// Commit that uses it answers NotFound and stores nothing of its batch; Resolve the labels again,
+// or add by labels, which always works. Adding by handle skips hashing and comparing labels. Never
 // stored, never given to another database; a handle is not given twice, so an old one cannot name a
 // new series.
 enum class SeriesHandle : uint64_t {};
@@ -49,8 +49,8 @@ class Appender {
   // batch is unchanged then.
   virtual absl::Status Add(const Labels& labels, int64_t timestamp_ms, double value) = 0;
 
-  // The handle of a series that exists. NotFound: it does not (yet): commit its first sample by
-  // labels.
+  // The handle of a series that exists. NotFound: it does not (yet), or it is idle and has left
+  // memory: commit its first sample by labels.
   virtual absl::StatusOr<SeriesHandle> Resolve(const Labels& labels) = 0;
   // Adds by handle. InvalidArgument: not a handle of this database, or the time.
   virtual absl::Status Add(SeriesHandle series, int64_t timestamp_ms, double value) = 0;

@@ -14,13 +14,15 @@
 // folders may be open in one process; they share nothing.
 //
 // Fork: threads and the lock of the folder do not come along, so a child must not touch a Db of its
-// parent, not even destroy it: call _exit or exec, or open after the fork. To daemonise, fork first.
-// The lock is released when the parent's Db is closed and no child that was forked without exec is
-// left. Files are opened close-on-exec.
-// Signals: the library installs no handler, blocks none, and no call of it may be made from one: set
-// a flag there and Close from a thread. SIGKILL loses nothing that was acknowledged. The threads of
-// the library receive the signals of the process like any other; block those in the thread that
-// calls Open if they must not.
+// parent, not even destroy it: call _exit or exec, or open after the fork. To daemonise, fork
+// first. The lock is released when the parent's Db is closed and no child that was forked without
+// exec is left. Files are opened close-on-exec.
+//
+// Signals: the library installs no handler, blocks none, and no call of it may be made from one:
+// set a flag there and Close from a thread. SIGKILL loses nothing that was acknowledged. The
+// threads of the library receive the signals of the process like any other; block those in the
+// thread that calls Open if they must not.
+//
 // It never ends the process (but for a broken invariant of its own, where going on would risk data)
 // and never throws.
 //
@@ -47,8 +49,8 @@ class Db : public Appendable, public Querier {
  public:
   // Opens the database in folder `path`, creating it when there is none, and recovers what was
   // acknowledged before the last process died. Time: proportional to the head log that must be
-  // replayed (Options::head_segment_bytes bounds it); memory: within the budget. FailedPrecondition:
-  // locked by another opener, written by a newer version, or not a database and
+  // replayed (Options::head_segment_bytes bounds it); memory: within the budget.
+  // FailedPrecondition: locked by another opener, written by a newer version, or not a database and
   // !create_if_missing. DataLoss: damage beyond a torn tail; the message names file, offset,
   // expected and found. InvalidArgument: an option out of range. ResourceExhausted: the series that
   // are stored do not fit the memory budget, or the file system's. Unavailable, PermissionDenied:
@@ -80,13 +82,14 @@ class Db : public Appendable, public Querier {
   // needed: the database does this by itself. Blocks.
   virtual absl::Status Flush() = 0;
 
-  // Deletes the samples of `range` of every series that all `matchers` accept; series that have none
-  // left vanish, with their names and values, and their handles are NotFound from then on. At least
-  // one matcher must refuse the empty string, as in Select. Samples that are committed while it runs
-  // may or may not be deleted; running queries keep what they saw. When it returns OK the samples
-  // are gone for every later query and after a restart (power loss: as Sync). On an error some may be
-  // gone and the others are as before; call it again. Cost: rewrites the chunks that hold such
-  // samples; disk space returns with the next compactions. For whole ages of data use DropBefore.
+  // Deletes the samples of `range` of every series that all `matchers` accept; series that have
+  // none left vanish, with their names and values, and their handles are NotFound from then on. At
+  // least one matcher must refuse the empty string, as in Select. Samples that are committed while
+  // it runs may or may not be deleted; running queries keep what they saw. When it returns OK the
+  // samples are gone for every later query and after a restart (power loss: as Sync). On an error
+  // some may be gone and the others are as before; call it again. Cost: rewrites the chunks that
+  // hold such samples; disk space returns with the next compactions. For whole ages of data use
+  // DropBefore.
   virtual absl::Status Delete(const std::vector<Matcher>& matchers, TimeRange range) = 0;
 
   // Drops every partition (Options::partition_ms) that ends at or before `time_ms`, so samples
@@ -97,8 +100,9 @@ class Db : public Appendable, public Querier {
 
   // Makes a copy that can be opened by itself, of what was acknowledged when the call began (and
   // perhaps of some commits since, each whole). Tables are linked, not copied, where `folder` is on
-  // the same disk, so it costs little space and time; writes go on meanwhile. `folder` must not exist
-  // (FailedPrecondition), its parent must. Durable when it returns OK; on an error nothing is left.
+  // the same disk, so it costs little space and time; writes go on meanwhile. `folder` must not
+  // exist (FailedPrecondition), its parent must (NotFound). Durable when it returns OK; on an error
+  // nothing is left.
   virtual absl::Status Checkpoint(const std::string& folder) = 0;
 
   virtual DbStats Stats() const = 0;

@@ -20,8 +20,8 @@ enum class SyncPolicy {
               // itself.
 };
 // Db::Sync, Flush and Close make durable what was acknowledged before. Of the writes that kInterval
-// and kNone lose in a power cut, samples that had been sealed already may be there: such a commit is
-// there in part.
+// and kNone lose in a power cut, samples that had been sealed already may be there: such a commit
+// is there in part.
 
 struct Options {
   // --- durability
@@ -57,7 +57,8 @@ struct Options {
 
   // The files live in memory, within memory_budget_bytes, and nothing remains after Close: a cache
   // of metrics, a test. Everything else is as on a disk. `path` is only a name then; `file_system`
-  // must be null, create_if_missing true, and no second process can read along.
+  // must be null, create_if_missing true, and no second process can read along. Commits leave a
+  // quarter of the budget free, which Delete and DropBefore need.
   bool in_memory = false;
 
   // --- layout on disk

@@ -67,8 +67,9 @@ class SeriesSet {
   virtual Resolution resolution() const = 0;
 
   // OK, DataLoss (damaged bytes: file and offset in the message), ResourceExhausted (a limit, see
-  // IsQueryLimit, or the memory budget: ask for less, or later; or file handles), Unavailable (I/O).
-  // The columns of one series are in memory at a time and count against the budget until Next().
+  // IsQueryLimit, or the memory budget: ask for less, or later; or file handles), Unavailable
+  // (I/O). The columns of one series are in memory at a time and count against the budget until
+  // Next().
   virtual absl::Status status() const = 0;
 };
 
@@ -101,13 +102,11 @@ class Querier {
   // Distinct label names, and values of one label, sorted, over the series that `matchers` accept
   // (none = all). Without matchers, the cost is that of the answer; with a prefix and a limit it is
   // what a keystroke may cost, whatever the number of series.
-  virtual absl::StatusOr<std::vector<std::string>> LabelNames(const std::vector<Matcher>& matchers,
-                                                              TimeRange range,
-                                                              const ListHints& hints = {}) const = 0;
-  virtual absl::StatusOr<std::vector<std::string>> LabelValues(std::string_view label,
-                                                               const std::vector<Matcher>& matchers,
-                                                               TimeRange range,
-                                                               const ListHints& hints = {}) const = 0;
+  virtual absl::StatusOr<std::vector<std::string>> LabelNames(
+      const std::vector<Matcher>& matchers, TimeRange range, const ListHints& hints = {}) const = 0;
+  virtual absl::StatusOr<std::vector<std::string>> LabelValues(
+      std::string_view label, const std::vector<Matcher>& matchers, TimeRange range,
+      const ListHints& hints = {}) const = 0;
 
   // Empty metadata when nothing is known.
   virtual MetricMetadata Metadata(std::string_view metric) const = 0;
