@@ -60,7 +60,7 @@ class Catalog {
   struct Unsaved {
     SeriesRef ref_end = 0;
     std::vector<std::pair<std::string, uint64_t>> metrics;  // and their state, as Entry::changes
-    // Labels of those that were cold once: they must leave ColdSeries in the same batch.
+    // Labels of those that were idle once: they must leave IdleSeries in the same batch.
     std::vector<std::string> revived;
   };
   Unsaved PutUnsaved(size_t limit, lsm::WriteBatch* batch);
@@ -69,7 +69,7 @@ class Catalog {
   // All series below it have rows: what a snapshot of the index may contain.
   SeriesRef saved_end() const;
 
-  // Series that leave the index, deleted or gone cold: their rows go. The head log must not name
+  // Series that leave the index, deleted or gone idle: their rows go. The head log must not name
   // them any more, or replay would bring them back. REQUIRES: no PutUnsaved waits for its
   // MarkSaved, as it could write the rows again.
   void PutRemoved(std::span<const SeriesId> ids, lsm::WriteBatch* batch) const;

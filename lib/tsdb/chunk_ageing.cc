@@ -23,7 +23,7 @@ constexpr uint64_t kMergePart = 4;
 // Series whose deletions go in one batch.
 constexpr size_t kDeleteBatchSeries = 1024;
 // What leaves with its time: raw chunks, and series that were last seen then.
-constexpr Tier kExpiringTiers[] = {Tier::kRaw, Tier::kCold};
+constexpr Tier kExpiringTiers[] = {Tier::kRaw, Tier::kIdle};
 
 lsm::WriteOptions Unlogged() {
   lsm::WriteOptions options;

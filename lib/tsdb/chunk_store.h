@@ -69,7 +69,7 @@ class ChunkStore {
   // `now_ms` is monotonic. DataLoss: a damaged table; it is tried again after a pause.
   absl::StatusOr<bool> MergeClosed(int64_t closed_ms, int64_t now_ms)
       ABSL_LOCKS_EXCLUDED(merge_turn_, turn_);
-  // Drops the partitions that ended at or before `time_ms`, and the cold series that left with
+  // Drops the partitions that ended at or before `time_ms`, and the idle series that left with
   // them, with whatever `also` writes: the rows go by one batch, the data by an edit of the
   // manifest and unlinks. Flushes the LSM. Durable and complete after OK. Returns the number of
   // partitions dropped.

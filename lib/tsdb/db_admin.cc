@@ -53,12 +53,12 @@ absl::Status DbImpl::SaveSeriesSnapshot() {
                              catalog_.saved_end());
 }
 
-absl::Status DbImpl::TakeOut(std::span<const SeriesRef> refs, bool go_cold) {
+absl::Status DbImpl::TakeOut(std::span<const SeriesRef> refs, bool go_idle) {
   // The sealer writes rows of series: not while they are removed.
   return sealer_->Alone([&]() -> absl::Status {
     std::vector<SeriesId> ids;
     std::vector<std::string> labels;
-    std::vector<ColdSeries::Series> series;
+    std::vector<IdleSeries::Series> series;
     labels.reserve(refs.size());
     for (const SeriesRef ref : refs) {
       ids.push_back(index_.IdOf(ref));
@@ -66,15 +66,15 @@ absl::Status DbImpl::TakeOut(std::span<const SeriesRef> refs, bool go_cold) {
       series.push_back({ids.back(), labels.back(), partitioning_.NumberOf(LastSampleMs(ref))});
     }
     lsm::WriteBatch batch;
-    if (go_cold) cold_->PutGoneCold(series, &batch);
+    if (go_idle) idle_->PutIdle(series, &batch);
     catalog_.PutRemoved(ids, &batch);
     if (const auto written = store_->Write(Unlogged(), batch); !written.ok()) {
-      if (go_cold) cold_->Discard();
+      if (go_idle) idle_->Discard();
       return written;
     }
     {
       WriterMutexLock lock(&membership_);
-      if (go_cold) cold_->Publish();
+      if (go_idle) idle_->Publish();
       index_.Remove(refs);
     }
     head_.RemoveSeries(refs);
@@ -112,7 +112,7 @@ int64_t DbImpl::LastSampleMs(SeriesRef ref) const {
 
 // Series with nothing in the head and no sample since `before_ms`; `maybe`: also those of which
 // only the LSM knows whether they had one.
-std::vector<SeriesRef> DbImpl::IdleSeries(int64_t before_ms, bool maybe) {
+std::vector<SeriesRef> DbImpl::FindIdle(int64_t before_ms, bool maybe) {
   constexpr SeriesRef kPerTurn = 1 << 14;
   std::vector<SeriesRef> idle;
   const SeriesRef end = index_.ref_limit();
@@ -143,7 +143,7 @@ absl::Status DbImpl::RetireIdleSeries() {
   const int64_t before_ms =
       partitioning_.StartOf(clock_->NowMs()) - kIdlePartitions * partitioning_.partition_ms();
   const NamesWatch watch(this);  // first: what is named after a look must be known
-  const std::vector<SeriesRef> idle = IdleSeries(before_ms, /*maybe=*/false);
+  const std::vector<SeriesRef> idle = FindIdle(before_ms, /*maybe=*/false);
   const size_t least = std::max<size_t>(kLeastIdleSeries, index_.size() / kLeastIdleFraction);
   if (idle.size() < least) return absl::OkStatus();
   TINYOBS_RETURN_IF_ERROR(DropSeriesSnapshot());
@@ -156,7 +156,7 @@ absl::Status DbImpl::RetireIdleSeries() {
       for (const SeriesRef ref : slice) {
         if (MayGo(ref)) refs.push_back(ref);
       }
-      return TakeOut(refs, /*go_cold=*/true);
+      return TakeOut(refs, /*go_idle=*/true);
     }));
   }
   return absl::OkStatus();
@@ -176,19 +176,19 @@ absl::Status DbImpl::RemoveEmptySeries(std::span<const SeriesRef> candidates, bo
         }
         refs.push_back(ref);
       }
-      return TakeOut(refs, /*go_cold=*/false);
+      return TakeOut(refs, /*go_idle=*/false);
     }));
   }
   return absl::OkStatus();
 }
 
-absl::Status DbImpl::WriteCold(const lsm::WriteBatch& batch) {
+absl::Status DbImpl::WriteIdle(const lsm::WriteBatch& batch) {
   WriterMutexLock lock(&membership_);
   if (const auto written = store_->Write(Unlogged(), batch); !written.ok()) {
-    cold_->Discard();
+    idle_->Discard();
     return written;
   }
-  cold_->Publish();
+  idle_->Publish();
   return absl::OkStatus();
 }
 
@@ -228,12 +228,12 @@ absl::Status DbImpl::Delete(const std::vector<Matcher>& matchers, TimeRange rang
     if (last.has_value()) continue;
     const Labels labels = selection.groups[entry.group - 1]->LabelsOf(entry.ref);
     const std::string& canonical = labels.canonical_bytes();
-    TINYOBS_ASSIGN_OR_RETURN(const auto found, cold_->Find(canonical, index_.KeyOf(canonical)));
+    TINYOBS_ASSIGN_OR_RETURN(const auto found, idle_->Find(canonical, index_.KeyOf(canonical)));
     if (!found.has_value() || found->id != entry.id) continue;
     TINYOBS_RETURN_IF_ERROR(sealer_->Alone([&]() -> absl::Status {
       lsm::WriteBatch batch;
-      TINYOBS_RETURN_IF_ERROR(cold_->PutRevived(canonical, &batch));
-      return WriteCold(batch);
+      TINYOBS_RETURN_IF_ERROR(idle_->PutRevived(canonical, &batch));
+      return WriteIdle(batch);
     }));
   }
   return store_->Flush();
@@ -277,27 +277,27 @@ absl::Status DbImpl::DropBefore(int64_t time_ms) {
   TINYOBS_RETURN_IF_ERROR(sealer_->Alone([&]() -> absl::Status {
     while (true) {
       lsm::WriteBatch batch;
-      const auto more = cold_->PutDropped(kept, &batch);
+      const auto more = idle_->PutDropped(kept, &batch);
       if (!more.ok()) {
-        cold_->Discard();
+        idle_->Discard();
         return more.status();
       }
       if (*more) {
-        TINYOBS_RETURN_IF_ERROR(WriteCold(batch));
+        TINYOBS_RETURN_IF_ERROR(WriteIdle(batch));
         continue;
       }
       const auto dropped = chunks_->DropBefore(time_ms, std::move(batch));
       if (!dropped.ok()) {
-        cold_->Discard();
+        idle_->Discard();
         return dropped.status();
       }
       partitions_dropped_ += *dropped;
       WriterMutexLock lock(&membership_);
-      cold_->Publish();
+      idle_->Publish();
       return absl::OkStatus();
     }
   }));
-  std::vector<SeriesRef> empty = IdleSeries(kept_ms, /*maybe=*/checkpointed);
+  std::vector<SeriesRef> empty = FindIdle(kept_ms, /*maybe=*/checkpointed);
   if (empty.empty()) return absl::OkStatus();
   if (!checkpointed) {
     TINYOBS_RETURN_IF_ERROR(DropSeriesSnapshot());

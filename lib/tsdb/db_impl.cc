@@ -108,12 +108,12 @@ absl::Status DbImpl::PlanSeries(CommitBatch* batch, GroupPlan* plan,
   }
   if (!missing.empty()) {
     // Idle series come back under their old ids, and are not new to the limit.
-    std::vector<std::optional<ColdSeries::Found>> idle(missing.size());
+    std::vector<std::optional<IdleSeries::Found>> idle(missing.size());
     uint64_t fresh = 0;
     const CommitBatch::Unknown* first_fresh = nullptr;
     for (size_t i = 0; i < missing.size(); ++i) {
       const CommitBatch::Unknown& unknown = batch->unknown[missing[i]];
-      TINYOBS_ASSIGN_OR_RETURN(idle[i], cold_->Find(unknown.canonical_labels, unknown.key));
+      TINYOBS_ASSIGN_OR_RETURN(idle[i], idle_->Find(unknown.canonical_labels, unknown.key));
       if (!idle[i].has_value() && fresh++ == 0) first_fresh = &unknown;
     }
     if (fresh > 0 && options_.max_series > 0 && plan->series + fresh > options_.max_series) {

@@ -2,8 +2,8 @@
 //
 //   commit:   AppenderImpl -> CommitQueue -> Head (staged) -> HeadLog (ack) -> Head, SeriesIndex
 //   ageing:   Head -> Sealer -> ChunkStore, Catalog -> lsm::Store;  checkpoint -> old log segments
-//             idle series -> ColdSeries;  partitions that are over -> re-chunked, later dropped
-//   query:    SeriesIndex, ColdSeries -> Head (pinned) + LSM snapshot of one instant -> SeriesSet
+//             idle series -> IdleSeries;  partitions that are over -> re-chunked, later dropped
+//   query:    SeriesIndex, IdleSeries -> Head (pinned) + LSM snapshot of one instant -> SeriesSet
 //
 // The files follow that: db_impl.cc (commit), db_query.cc (queries, figures), recovery.cc (Open),
 // upkeep.cc (checkpoint, Flush, Close, Resume, background threads), db_admin.cc (deleting,
@@ -45,13 +45,13 @@
 #include "lib/tsdb/appender.h"
 #include "lib/tsdb/catalog.h"
 #include "lib/tsdb/chunk_store.h"
-#include "lib/tsdb/cold_series.h"
 #include "lib/tsdb/commit_queue.h"
 #include "lib/tsdb/head.h"
 #include "lib/tsdb/head_checkpoint.h"
 #include "lib/tsdb/head_log.h"
 #include "lib/tsdb/head_replay.h"
 #include "lib/tsdb/identity.h"
+#include "lib/tsdb/idle_series.h"
 #include "lib/tsdb/sealer.h"
 #include "lib/tsdb/series_index.h"
 #include "lib/tsdb/series_set.h"
@@ -208,16 +208,16 @@ class DbImpl : public Db {
   absl::Status RetireIdleSeries() ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
   class NamesWatch;
   int64_t LastSampleMs(SeriesRef ref) const;
-  std::vector<SeriesRef> IdleSeries(int64_t before_ms, bool maybe);
+  std::vector<SeriesRef> FindIdle(int64_t before_ms, bool maybe);
   bool MayGo(SeriesRef ref) const;
   // Those of `candidates` that the current segment has not named go for good; `look`: only if the
   // LSM has no chunk of theirs either.
   absl::Status RemoveEmptySeries(std::span<const SeriesRef> candidates, bool look)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
   // The leader's: writes `batch` and the removal of the series' rows, then takes them from memory.
-  absl::Status TakeOut(std::span<const SeriesRef> refs, bool go_cold);
+  absl::Status TakeOut(std::span<const SeriesRef> refs, bool go_idle);
   // Within Sealer::Alone.
-  absl::Status WriteCold(const lsm::WriteBatch& batch);
+  absl::Status WriteIdle(const lsm::WriteBatch& batch);
   absl::Status FreezeBefore(int64_t time_ms);
   // The copy of Checkpoint, under its name until it is whole.
   absl::Status CopyTo(const std::string& partial);
@@ -243,7 +243,7 @@ class DbImpl : public Db {
   PartitionMerge merge_;  // before the store, whose compactions call it
   std::unique_ptr<lsm::Store> store_;
   std::optional<ChunkStore> chunks_;
-  std::optional<ColdSeries> cold_;
+  std::optional<IdleSeries> idle_;
   std::optional<Sealer> sealer_;
   HeadLog log_;
   Queue queue_;

@@ -39,10 +39,10 @@ absl::StatusOr<DbImpl::Selection> DbImpl::SelectSeries(std::span<const Matcher> 
   // A series is added to one side before it is taken from the other, and taken only while nobody
   // holds membership_: so each is seen, perhaps twice.
   selection.match = index_.Match(matchers);
-  if (cold_->size() == 0) return selection;
+  if (idle_->size() == 0) return selection;
   const auto snapshot = store_->NewSnapshot();
   TINYOBS_ASSIGN_OR_RETURN(selection.groups,
-                           cold_->Groups(partitioning_.NumberOf(range.from_ms), *snapshot));
+                           idle_->Groups(partitioning_.NumberOf(range.from_ms), *snapshot));
   absl::flat_hash_set<SeriesId> seen;
   for (uint32_t group = 0; group < selection.groups.size(); ++group) {
     for (const SeriesRef ref : selection.groups[group]->Match(matchers).refs) {
@@ -190,7 +190,7 @@ absl::StatusOr<std::vector<std::string>> DbImpl::LabelValues(std::string_view la
 MetricMetadata DbImpl::Metadata(std::string_view metric) const { return catalog_.Metadata(metric); }
 
 uint64_t DbImpl::SeriesCount() const {
-  const uint64_t idle = cold_->size();
+  const uint64_t idle = idle_->size();
   return index_.size() + idle - std::min(idle, sealer_->in_both());
 }
 

@@ -70,25 +70,25 @@ std::string PartitionRowKey(Tier tier, uint32_t partition) {
 
 std::string NextRowKey() { return RowPrefix(RowKind::kNext); }
 
-std::string ColdSeriesKey(uint32_t partition, SeriesId id) {
-  return SeriesPrefix(Tier::kCold, partition, id);
+std::string IdleSeriesKey(uint32_t partition, SeriesId id) {
+  return SeriesPrefix(Tier::kIdle, partition, id);
 }
 
-std::string ColdLookupPrefix(const SeriesKey& key) {
-  std::string prefix = RowPrefix(RowKind::kCold);
+std::string IdleLookupPrefix(const SeriesKey& key) {
+  std::string prefix = RowPrefix(RowKind::kIdle);
   PutBigEndian64(&prefix, key.fingerprint.low);
   PutBigEndian64(&prefix, key.fingerprint.high);
   return prefix;
 }
 
-std::string ColdLookupKey(const SeriesKey& key, SeriesId id) {
-  std::string bytes = ColdLookupPrefix(key);
+std::string IdleLookupKey(const SeriesKey& key, SeriesId id) {
+  std::string bytes = IdleLookupPrefix(key);
   PutBigEndian64(&bytes, id);
   return bytes;
 }
 
-std::string ColdGroupRowKey(uint32_t partition) {
-  std::string key = RowPrefix(RowKind::kColdGroup);
+std::string IdleGroupRowKey(uint32_t partition) {
+  std::string key = RowPrefix(RowKind::kIdleGroup);
   PutBigEndian32(&key, partition);
   return key;
 }

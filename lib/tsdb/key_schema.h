@@ -32,8 +32,8 @@ inline constexpr SeriesRef kMaxSeriesRef = 0x7fffffff;
 using SeriesId = uint64_t;
 
 // First byte of a chunk's key. On disk: never renumber. 0 is the metadata.
-// kCold holds no chunks but series that left memory, see cold_series.h.
-enum class Tier : uint8_t { kRaw = 1, kFiveMinutes = 2, kOneHour = 3, kCold = 4 };
+// kIdle holds no chunks but series that left memory, see idle_series.h.
+enum class Tier : uint8_t { kRaw = 1, kFiveMinutes = 2, kOneHour = 3, kIdle = 4 };
 
 // Second byte of a metadata key. On disk: never renumber.
 enum class RowKind : uint8_t {
@@ -41,8 +41,8 @@ enum class RowKind : uint8_t {
   kMetricMetadata = 'd',  // + metric name -> type, help, unit
   kPartition = 'p',       // + tier u8 + partition u32 BE -> counts and time range
   kNext = 'n',            // -> next ref, next metric id
-  kCold = 'c',            // + fingerprint 2 x u64 BE + series id u64 BE -> partition
-  kColdGroup = 'g',       // + partition u32 BE -> number of its cold series
+  kIdle = 'i',            // + fingerprint 2 x u64 BE + series id u64 BE -> partition
+  kIdleGroup = 'g',       // + partition u32 BE -> number of its idle series
   kDropping = 'x',        // -> partition u32 BE: all before it are on their way out
 };
 
@@ -70,11 +70,11 @@ std::string SeriesRowKey(SeriesId id);
 std::string MetricMetadataRowKey(std::string_view metric);
 std::string PartitionRowKey(Tier tier, uint32_t partition);
 std::string NextRowKey();
-// Of a cold series: its row in the group of its last partition, and the row that finds it.
-std::string ColdSeriesKey(uint32_t partition, SeriesId id);
-std::string ColdLookupPrefix(const SeriesKey& key);
-std::string ColdLookupKey(const SeriesKey& key, SeriesId id);
-std::string ColdGroupRowKey(uint32_t partition);
+// Of a idle series: its row in the group of its last partition, and the row that finds it.
+std::string IdleSeriesKey(uint32_t partition, SeriesId id);
+std::string IdleLookupPrefix(const SeriesKey& key);
+std::string IdleLookupKey(const SeriesKey& key, SeriesId id);
+std::string IdleGroupRowKey(uint32_t partition);
 // What all rows of a kind begin with; the rows are [prefix, PrefixEnd(prefix)).
 std::string RowPrefix(RowKind kind);
 // The smallest key greater than all that begin with `prefix`. REQUIRES: not all 0xff.

@@ -217,8 +217,8 @@ absl::Status DbImpl::OpenStore() {
   TINYOBS_ASSIGN_OR_RETURN(store_, read_only_ ? lsm::Store::OpenReadOnly(StorePath(path_), options)
                                               : lsm::Store::Open(StorePath(path_), options));
   chunks_.emplace(store_.get(), partitioning_, &merge_);
-  cold_.emplace(store_.get(), seed_, shares.idle_series, accounts_.idle_series);
-  sealer_.emplace(store_.get(), &index_, &catalog_, &*cold_, &membership_, &*chunks_, &head_,
+  idle_.emplace(store_.get(), seed_, shares.idle_series, accounts_.idle_series);
+  sealer_.emplace(store_.get(), &index_, &catalog_, &*idle_, &membership_, &*chunks_, &head_,
                   shares.memtable);
   return absl::OkStatus();
 }
@@ -240,7 +240,7 @@ absl::Status DbImpl::LoadSeries(uint64_t checkpoint) {
   }
   TINYOBS_RETURN_IF_ERROR(catalog_.Load(*store_, snapshot_end));
   TINYOBS_RETURN_IF_ERROR(chunks_->Load(read_only_));
-  TINYOBS_RETURN_IF_ERROR(cold_->Load());
+  TINYOBS_RETURN_IF_ERROR(idle_->Load());
   horizon_ms_ = chunks_->Totals().newest_ms;
   head_.SetHorizon(horizon_ms_);
   for (const SeriesRef ref : index_.Match({}).refs) head_.AddSeries(ref);
@@ -381,10 +381,10 @@ absl::Status DbImpl::ReplayCommit(DecodedCommit* commit) {
     }
     TINYOBS_RETURN_IF_ERROR(catalog_.Replay(series));
     if (!head_.Contains(series.ref)) head_.AddSeries(series.ref);
-    if (cold_->size() > 0) {
+    if (idle_->size() > 0) {
       TINYOBS_ASSIGN_OR_RETURN(
           const auto found,
-          cold_->Find(series.canonical_labels, index_.KeyOf(series.canonical_labels)));
+          idle_->Find(series.canonical_labels, index_.KeyOf(series.canonical_labels)));
       if (found.has_value()) sealer_->NoteRevived(1);
     }
   }

@@ -23,12 +23,12 @@ lsm::WriteOptions Unlogged() {
 }
 }  // namespace
 
-Sealer::Sealer(lsm::Store* store, SeriesIndex* index, Catalog* catalog, ColdSeries* cold,
+Sealer::Sealer(lsm::Store* store, SeriesIndex* index, Catalog* catalog, IdleSeries* idle,
                SharedMutex* membership, ChunkStore* chunks, Head* head, size_t memtable_bytes)
     : store_(store),
       index_(index),
       catalog_(catalog),
-      cold_(cold),
+      idle_(idle),
       membership_(membership),
       chunks_(chunks),
       head_(head),
@@ -37,18 +37,18 @@ Sealer::Sealer(lsm::Store* store, SeriesIndex* index, Catalog* catalog, ColdSeri
 absl::Status Sealer::WriteRevived(const std::vector<std::string>& labels, lsm::WriteBatch* batch) {
   absl::Status status;
   for (size_t i = 0; status.ok() && i < labels.size(); ++i) {
-    status = cold_->PutRevived(labels[i], batch);
+    status = idle_->PutRevived(labels[i], batch);
   }
   // A query that has looked at the index must still find there who leaves here.
   WriterMutexLock lock(membership_);
   if (status.ok()) status = store_->Write(Unlogged(), *batch);
   if (!status.ok()) {
-    cold_->Discard();
+    idle_->Discard();
     return status;
   }
-  const uint64_t before = cold_->size();
-  cold_->Publish();
-  in_both_.fetch_sub(before - cold_->size(), std::memory_order_relaxed);
+  const uint64_t before = idle_->size();
+  idle_->Publish();
+  in_both_.fetch_sub(before - idle_->size(), std::memory_order_relaxed);
   return absl::OkStatus();
 }
 

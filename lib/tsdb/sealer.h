@@ -24,8 +24,8 @@
 #include "lib/lsm/store.h"
 #include "lib/tsdb/catalog.h"
 #include "lib/tsdb/chunk_store.h"
-#include "lib/tsdb/cold_series.h"
 #include "lib/tsdb/head.h"
+#include "lib/tsdb/idle_series.h"
 #include "lib/tsdb/series_index.h"
 
 namespace tinyobs::tsdb {
@@ -35,7 +35,7 @@ class Sealer {
   // All must outlive this.
   // `membership` is held exclusively while a series leaves the idle ones. `memtable_bytes`: of the
   // store; a step is less than one, or memtables would outgrow their share of the memory.
-  Sealer(lsm::Store* store, SeriesIndex* index, Catalog* catalog, ColdSeries* cold,
+  Sealer(lsm::Store* store, SeriesIndex* index, Catalog* catalog, IdleSeries* idle,
          SharedMutex* membership, ChunkStore* chunks, Head* head, size_t memtable_bytes);
 
   // One step; true when there is more to do. Errors are the LSM's; what was not written stays in
@@ -62,7 +62,7 @@ class Sealer {
   lsm::Store* const store_;
   SeriesIndex* const index_;
   Catalog* const catalog_;
-  ColdSeries* const cold_;
+  IdleSeries* const idle_;
   SharedMutex* const membership_;
   ChunkStore* const chunks_;
   Head* const head_;

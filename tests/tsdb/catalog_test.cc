@@ -204,8 +204,8 @@ TEST_F(CatalogStoreTest, SeriesThatAreRemovedBeforeTheyAreSavedGetNoRow) {
   EXPECT_EQ(life_->index.next_ref(), 10u);
 }
 
-// An id from an earlier life, under a new ref: the caller has to take it out of the cold series.
-TEST_F(CatalogStoreTest, SeriesThatWereColdAreNamedWhenTheyAreSaved) {
+// An id from an earlier life, under a new ref: the caller has to take it out of the idle series.
+TEST_F(CatalogStoreTest, SeriesThatWereIdleAreNamedWhenTheyAreSaved) {
   Add(0);
   life_->index.Add(1, SeriesId{1} << 32, LabelsOf(3).canonical_bytes());
   lsm::WriteBatch batch;

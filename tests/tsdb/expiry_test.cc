@@ -174,9 +174,9 @@ TEST_F(ExpiryTest, ReadersGoOnWithWhatTheyBeganWith) {
 
 TEST_F(ExpiryTest, WhatGoesWithItGoesInTheSameBatch) {
   Fill(0, 2);
-  const std::string cold = ChunkPrefix(Tier::kCold, Number(0)) + "series";
-  const std::string warm = ChunkPrefix(Tier::kCold, Number(1)) + "series";
-  ASSERT_OK(store_->Put(cold, "c"));
+  const std::string idle = ChunkPrefix(Tier::kIdle, Number(0)) + "series";
+  const std::string warm = ChunkPrefix(Tier::kIdle, Number(1)) + "series";
+  ASSERT_OK(store_->Put(idle, "c"));
   ASSERT_OK(store_->Put(warm, "w"));
   ASSERT_OK(store_->Put(SeriesRowKey(1), "row"));
   lsm::WriteBatch also;
@@ -184,7 +184,7 @@ TEST_F(ExpiryTest, WhatGoesWithItGoesInTheSameBatch) {
   ASSERT_OK(chunks_->DropBefore(10'000, also));
   std::string value;
   EXPECT_CODE(store_->Get(SeriesRowKey(1), &value), absl::StatusCode::kNotFound);
-  EXPECT_CODE(store_->Get(cold, &value), absl::StatusCode::kNotFound);
+  EXPECT_CODE(store_->Get(idle, &value), absl::StatusCode::kNotFound);
   EXPECT_OK(store_->Get(warm, &value));
 }
 

@@ -170,7 +170,7 @@ TEST_F(HandMade, TheFormatIsAsItsDocumentSays) {
   EXPECT_EQ(index_.Match({}).refs, (std::vector<SeriesRef>{5, 9}));
   EXPECT_EQ(index_.LabelsOf(9), Labels::Of("up", {{"job", "b"}}));
   EXPECT_EQ(index_.IdOf(9), SeriesId{1} << 32 | 9);
-  // An id whose number is not the ref: the series was cold once.
+  // An id whose number is not the ref: the series was idle once.
   ASSERT_OK(Read({pairs, Series({5, 7, UINT32_MAX, 2, 0, 1}), End(1, 3, 6)}));
   EXPECT_EQ(index_.IdOf(5), SeriesId{7} << 32 | 4);
   ASSERT_OK(Read({End(0, 0, 0)}));

@@ -1,4 +1,4 @@
-// ColdSeries: series that no longer get samples, out of memory but not forgotten.
+// IdleSeries: series that no longer get samples, out of memory but not forgotten.
 //
 // Under churn (pods, deployments) most series of a month are dead after hours, while their samples
 // are kept as long as any. In the index each would cost its 100 bytes for good. So a series that is
@@ -8,7 +8,7 @@
 // group; groups that queries ask for are loaded as small indexes and kept while there is room.
 //
 //   04 | last partition | series id    -> labels
-//   00 'c' | fingerprint | series id   -> last partition     finds the one with given labels
+//   00 'i' | fingerprint | series id   -> last partition     finds the one with given labels
 //   00 'g' | last partition            -> count, 0 = being dropped
 //
 // A series that gets samples again is found here by its labels, and comes back into the index under
@@ -21,8 +21,8 @@
 //
 // Thread-safety: thread-safe. Put*, Publish and Discard are for one thread at a time, one batch
 // after the other: neither the leader nor the sealer while the other is at it.
-#ifndef TINYOBS_LIB_TSDB_COLD_SERIES_H_
-#define TINYOBS_LIB_TSDB_COLD_SERIES_H_
+#ifndef TINYOBS_LIB_TSDB_IDLE_SERIES_H_
+#define TINYOBS_LIB_TSDB_IDLE_SERIES_H_
 
 #include <cstdint>
 #include <map>
@@ -44,7 +44,7 @@
 
 namespace tinyobs::tsdb {
 
-class ColdSeries {
+class IdleSeries {
  public:
   struct Series {
     SeriesId id = 0;
@@ -58,8 +58,8 @@ class ColdSeries {
 
   // Groups are kept up to `cache_bytes`, and while `account` (may be null) is not over; groups that
   // queries hold come on top. `store` must outlive this and be opened with PartitionPrefix.
-  ColdSeries(lsm::Store* store, uint64_t seed, size_t cache_bytes, MemoryAccount* account);
-  ~ColdSeries();
+  IdleSeries(lsm::Store* store, uint64_t seed, size_t cache_bytes, MemoryAccount* account);
+  ~IdleSeries();
 
   // Reads the counts. Call once, before anything else. DataLoss.
   absl::Status Load();
@@ -70,7 +70,7 @@ class ColdSeries {
   // Discard.
   // Moves series here. Their rows in the catalog are removed in the same batch, by the caller.
   // REQUIRES: not here; no partition that is being dropped.
-  void PutGoneCold(std::span<const Series> series, lsm::WriteBatch* batch);
+  void PutIdle(std::span<const Series> series, lsm::WriteBatch* batch);
   // The series with these labels is in the index again, and its row in this batch. No effect when
   // it is not here. Errors of Find.
   absl::Status PutRevived(std::string_view canonical_labels, lsm::WriteBatch* batch);
@@ -81,7 +81,7 @@ class ColdSeries {
   void Publish();
   void Discard();
 
-  // The cold series with these labels. Costs nothing when there are none; else a look at the
+  // The idle series with these labels. Costs nothing when there are none; else a look at the
   // filters of the LSM. DataLoss.
   absl::StatusOr<std::optional<Found>> Find(std::string_view canonical_labels,
                                             const SeriesKey& key) const;
@@ -135,4 +135,4 @@ class ColdSeries {
 
 }  // namespace tinyobs::tsdb
 
-#endif  // TINYOBS_LIB_TSDB_COLD_SERIES_H_
+#endif  // TINYOBS_LIB_TSDB_IDLE_SERIES_H_

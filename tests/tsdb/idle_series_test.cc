@@ -1,6 +1,6 @@
 // Series out of memory: random going, reviving, dropping and reopening against a plain map, readers
 // with older snapshots against the map as it was then.
-#include "lib/tsdb/cold_series.h"
+#include "lib/tsdb/idle_series.h"
 
 #include <deque>
 #include <map>
@@ -25,7 +25,7 @@ struct Place {
 };
 using Map = std::map<std::string, Place>;  // by canonical labels
 
-class ColdSeriesTest : public ::testing::Test {
+class IdleSeriesTest : public ::testing::Test {
  protected:
   void SetUp() override { Open(); }
 
@@ -38,14 +38,14 @@ class ColdSeriesTest : public ::testing::Test {
     auto store = lsm::Store::Open("store", options);
     ASSERT_OK(store);
     store_ = *std::move(store);
-    cold_ = std::make_unique<ColdSeries>(store_.get(), kSeed, cache_bytes_, account_);
-    ASSERT_OK(cold_->Load());
+    idle_ = std::make_unique<IdleSeries>(store_.get(), kSeed, cache_bytes_, account_);
+    ASSERT_OK(idle_->Load());
   }
   void Reopen(bool flush) {
     if (flush) {
       ASSERT_OK(store_->Flush());
     }
-    cold_.reset();
+    idle_.reset();
     store_.reset();
     Open();
   }
@@ -56,36 +56,36 @@ class ColdSeriesTest : public ::testing::Test {
     options.skip_wal = true;
     const absl::Status status = store_->Write(options, batch);
     if (status.ok()) {
-      cold_->Publish();
+      idle_->Publish();
     } else {
-      cold_->Discard();
+      idle_->Discard();
     }
     return status;
   }
-  absl::Status GoCold(const Labels& labels, SeriesId id, uint32_t partition) {
+  absl::Status GoIdle(const Labels& labels, SeriesId id, uint32_t partition) {
     lsm::WriteBatch batch;
-    const ColdSeries::Series series{id, labels.canonical_bytes(), partition};
-    cold_->PutGoneCold({&series, 1}, &batch);
+    const IdleSeries::Series series{id, labels.canonical_bytes(), partition};
+    idle_->PutIdle({&series, 1}, &batch);
     return Write(batch);
   }
-  absl::StatusOr<std::optional<ColdSeries::Found>> Find(const std::string& canonical) {
-    return cold_->Find(canonical, SeriesKeyOfCanonicalBytes(canonical, kSeed));
+  absl::StatusOr<std::optional<IdleSeries::Found>> Find(const std::string& canonical) {
+    return idle_->Find(canonical, SeriesKeyOfCanonicalBytes(canonical, kSeed));
   }
   // Until all is dropped, the range of the groups included.
   void Drop(uint32_t partition) {
     for (bool more = true; more;) {
       lsm::WriteBatch batch;
-      const auto dropped = cold_->PutDropped(partition, &batch);
+      const auto dropped = idle_->PutDropped(partition, &batch);
       ASSERT_OK(dropped);
       more = *dropped;
       ASSERT_OK(Write(batch));
     }
     ASSERT_OK(store_->Flush());
-    ASSERT_OK(store_->DropRange(ChunkPrefix(Tier::kCold, 0), ChunkPrefix(Tier::kCold, partition)));
+    ASSERT_OK(store_->DropRange(ChunkPrefix(Tier::kIdle, 0), ChunkPrefix(Tier::kIdle, partition)));
   }
   Map All(uint32_t partition, const lsm::Snapshot& snapshot) {
     Map all;
-    const auto groups = cold_->Groups(partition, snapshot);
+    const auto groups = idle_->Groups(partition, snapshot);
     EXPECT_OK(groups);
     if (!groups.ok()) return all;
     for (const auto& group : *groups) {
@@ -103,12 +103,12 @@ class ColdSeriesTest : public ::testing::Test {
   size_t cache_bytes_ = 1 << 20;
   MemoryAccount* account_ = nullptr;
   std::unique_ptr<lsm::Store> store_;
-  std::unique_ptr<ColdSeries> cold_;
+  std::unique_ptr<IdleSeries> idle_;
 };
 
 Labels Numbered(uint32_t i) { return Labels::Of(StrCat("m", i % 3), {{"pod", StrCat("pod-", i)}}); }
 
-TEST_F(ColdSeriesTest, IsWhatAMapIs) {
+TEST_F(IdleSeriesTest, IsWhatAMapIs) {
   for (uint32_t seed = 1; seed <= 3; ++seed) {
     SCOPED_TRACE(StrCat("seed ", seed));
     std::mt19937 random(seed);
@@ -129,26 +129,26 @@ TEST_F(ColdSeriesTest, IsWhatAMapIs) {
       ASSERT_EQ(found->has_value(), known != model.end());
       if (known == model.end()) {
         lsm::WriteBatch nothing;
-        ASSERT_OK(cold_->PutRevived(labels, &nothing));
+        ASSERT_OK(idle_->PutRevived(labels, &nothing));
         ASSERT_TRUE(nothing.empty());
         const uint32_t partition = oldest + random() % 6;
-        ASSERT_OK(GoCold(*Labels::FromCanonicalBytes(labels), next_id, partition));
+        ASSERT_OK(GoIdle(*Labels::FromCanonicalBytes(labels), next_id, partition));
         model[labels] = {next_id++, partition};
       } else {
         ASSERT_EQ((*found)->id, known->second.id);
         ASSERT_EQ((*found)->partition, known->second.partition);
         if (random() % 2 == 0) {
           lsm::WriteBatch batch;
-          ASSERT_OK(cold_->PutRevived(labels, &batch));
+          ASSERT_OK(idle_->PutRevived(labels, &batch));
           if (random() % 8 == 0) {
-            cold_->Discard();
+            idle_->Discard();
           } else {
             ASSERT_OK(Write(batch));
             model.erase(known);
           }
         }
       }
-      ASSERT_EQ(cold_->size(), model.size());
+      ASSERT_EQ(idle_->size(), model.size());
       const auto expect_all = [&](const lsm::Snapshot& snapshot, const Map& expected) {
         const uint32_t from = oldest + random() % 8;
         Map some;
@@ -179,7 +179,7 @@ TEST_F(ColdSeriesTest, IsWhatAMapIs) {
     then.clear();
     Drop(seed * 1000 + 1000);
     Drop(seed * 1000 + 1000);  // the rows that only count
-    ASSERT_EQ(cold_->size(), 0u);
+    ASSERT_EQ(idle_->size(), 0u);
     // Nothing is left behind.
     const auto rows = store_->NewIterator({});
     rows->SeekToFirst();
@@ -187,41 +187,41 @@ TEST_F(ColdSeriesTest, IsWhatAMapIs) {
   }
 }
 
-TEST_F(ColdSeriesTest, WhatWasNotFlushedIsLostAsAWhole) {
-  ASSERT_OK(GoCold(Numbered(1), 1, 10));
+TEST_F(IdleSeriesTest, WhatWasNotFlushedIsLostAsAWhole) {
+  ASSERT_OK(GoIdle(Numbered(1), 1, 10));
   ASSERT_OK(store_->Flush());
-  ASSERT_OK(GoCold(Numbered(2), 2, 10));
+  ASSERT_OK(GoIdle(Numbered(2), 2, 10));
   Reopen(/*flush=*/false);
-  EXPECT_EQ(cold_->size(), 1u);
+  EXPECT_EQ(idle_->size(), 1u);
   EXPECT_TRUE((*Find(Numbered(1).canonical_bytes())).has_value());
   EXPECT_FALSE((*Find(Numbered(2).canonical_bytes())).has_value());
 }
 
 // Dropping a large group takes several batches; from the first on it is not seen, whatever crash
 // comes between, and the next attempt ends what the first began.
-TEST_F(ColdSeriesTest, AGroupThatIsBeingDroppedIsNotSeen) {
+TEST_F(IdleSeriesTest, AGroupThatIsBeingDroppedIsNotSeen) {
   constexpr uint32_t kSeries = 60'000;
   for (uint32_t i = 0; i < kSeries; i += 10'000) {
     std::vector<Labels> labels;
-    std::vector<ColdSeries::Series> series;
+    std::vector<IdleSeries::Series> series;
     for (uint32_t k = i; k < i + 10'000; ++k) labels.push_back(Numbered(k));
     for (uint32_t k = 0; k < labels.size(); ++k) {
       series.push_back({i + k + 1, labels[k].canonical_bytes(), 10});
     }
     lsm::WriteBatch batch;
-    cold_->PutGoneCold(series, &batch);
+    idle_->PutIdle(series, &batch);
     ASSERT_OK(Write(batch));
   }
-  ASSERT_OK(GoCold(Labels::Of("stays"), kSeries + 1, 11));
-  EXPECT_EQ(cold_->size(), kSeries + 1);
+  ASSERT_OK(GoIdle(Labels::Of("stays"), kSeries + 1, 11));
+  EXPECT_EQ(idle_->size(), kSeries + 1);
   lsm::WriteBatch batch;
-  const auto more = cold_->PutDropped(11, &batch);
+  const auto more = idle_->PutDropped(11, &batch);
   ASSERT_OK(more);
   EXPECT_TRUE(*more);
   EXPECT_LT(batch.size_bytes(), size_t{2} << 20);
   ASSERT_OK(Write(batch));
   for (int opened = 0; opened < 2; ++opened) {
-    EXPECT_EQ(cold_->size(), 1u);
+    EXPECT_EQ(idle_->size(), 1u);
     EXPECT_FALSE((*Find(Numbered(5).canonical_bytes())).has_value());
     EXPECT_FALSE((*Find(Numbered(kSeries - 1).canonical_bytes())).has_value());
     EXPECT_EQ(All(0, *store_->NewSnapshot()).size(), 1u);
@@ -235,48 +235,48 @@ TEST_F(ColdSeriesTest, AGroupThatIsBeingDroppedIsNotSeen) {
   EXPECT_EQ(left, 3u);  // of the one that stays
 }
 
-TEST_F(ColdSeriesTest, AnEqualFingerprintIsNotTrusted) {
-  ASSERT_OK(GoCold(Numbered(1), 1, 10));
+TEST_F(IdleSeriesTest, AnEqualFingerprintIsNotTrusted) {
+  ASSERT_OK(GoIdle(Numbered(1), 1, 10));
   const std::string other = Numbered(2).canonical_bytes();
-  ASSERT_OK(store_->Put(ColdLookupKey(SeriesKeyOfCanonicalBytes(other, kSeed), 1),
+  ASSERT_OK(store_->Put(IdleLookupKey(SeriesKeyOfCanonicalBytes(other, kSeed), 1),
                         std::string("\0\0\0\x0a", 4)));
   EXPECT_FALSE((*Find(other)).has_value());
 }
 
-TEST_F(ColdSeriesTest, LoadedGroupsAreKeptWhileThereIsRoom) {
+TEST_F(IdleSeriesTest, LoadedGroupsAreKeptWhileThereIsRoom) {
   // Not on the stack: GCC 12's AddressSanitizer does not align locals to 64 bytes.
   const auto accountant = std::make_unique<MemoryAccountant>(0);
-  account_ = accountant->NewAccount("cold series");
+  account_ = accountant->NewAccount("idle series");
   cache_bytes_ = 200 << 10;
   Reopen(/*flush=*/true);
-  for (uint32_t i = 0; i < 5000; ++i) ASSERT_OK(GoCold(Numbered(i), i + 1, 10 + i % 10));
+  for (uint32_t i = 0; i < 5000; ++i) ASSERT_OK(GoIdle(Numbered(i), i + 1, 10 + i % 10));
   const auto snapshot = store_->NewSnapshot();
-  const auto first = cold_->Groups(19, *snapshot);
+  const auto first = idle_->Groups(19, *snapshot);
   ASSERT_OK(first);
   EXPECT_GT(account_->used(), 0u);
-  const auto again = cold_->Groups(19, *snapshot);
+  const auto again = idle_->Groups(19, *snapshot);
   EXPECT_EQ(first->at(0), again->at(0));  // the same object
-  EXPECT_EQ(cold_->Groups(10, *snapshot)->size(), 10u);
+  EXPECT_EQ(idle_->Groups(10, *snapshot)->size(), 10u);
   EXPECT_LE(account_->used(), cache_bytes_);
-  cold_.reset();
+  idle_.reset();
   EXPECT_EQ(account_->used(), 0u);
 }
 
-TEST_F(ColdSeriesTest, DamagedRowsAreDataLoss) {
-  ASSERT_OK(GoCold(Numbered(1), 1, 10));
+TEST_F(IdleSeriesTest, DamagedRowsAreDataLoss) {
+  ASSERT_OK(GoIdle(Numbered(1), 1, 10));
   const std::string labels = Numbered(1).canonical_bytes();
   const SeriesKey key = SeriesKeyOfCanonicalBytes(labels, kSeed);
-  ASSERT_OK(store_->Put(ColdSeriesKey(10, 2), "no labels"));
-  EXPECT_CODE(cold_->Groups(10, *store_->NewSnapshot()), absl::StatusCode::kDataLoss);
-  ASSERT_OK(store_->Put(ColdSeriesKey(10, 2), labels));  // twice
-  EXPECT_CODE(cold_->Groups(10, *store_->NewSnapshot()), absl::StatusCode::kDataLoss);
-  ASSERT_OK(store_->Put(ColdLookupKey(key, 1), "short"));
+  ASSERT_OK(store_->Put(IdleSeriesKey(10, 2), "no labels"));
+  EXPECT_CODE(idle_->Groups(10, *store_->NewSnapshot()), absl::StatusCode::kDataLoss);
+  ASSERT_OK(store_->Put(IdleSeriesKey(10, 2), labels));  // twice
+  EXPECT_CODE(idle_->Groups(10, *store_->NewSnapshot()), absl::StatusCode::kDataLoss);
+  ASSERT_OK(store_->Put(IdleLookupKey(key, 1), "short"));
   EXPECT_CODE(Find(labels), absl::StatusCode::kDataLoss);
   for (const std::string_view bad :
        {std::string_view(""), std::string_view("\xff\xff", 2),
         std::string_view("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")}) {
-    ASSERT_OK(store_->Put(ColdGroupRowKey(10), bad));
-    ColdSeries other(store_.get(), kSeed, 1 << 20, nullptr);
+    ASSERT_OK(store_->Put(IdleGroupRowKey(10), bad));
+    IdleSeries other(store_.get(), kSeed, 1 << 20, nullptr);
     EXPECT_CODE(other.Load(), absl::StatusCode::kDataLoss);
   }
 }

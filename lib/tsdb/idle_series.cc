@@ -1,4 +1,4 @@
-#include "lib/tsdb/cold_series.h"
+#include "lib/tsdb/idle_series.h"
 
 #include <algorithm>
 #include <utility>
@@ -29,15 +29,15 @@ lsm::ReadOptions ReadPrefix(std::string prefix) {
 
 }  // namespace
 
-ColdSeries::ColdSeries(lsm::Store* store, uint64_t seed, size_t cache_bytes, MemoryAccount* account)
+IdleSeries::IdleSeries(lsm::Store* store, uint64_t seed, size_t cache_bytes, MemoryAccount* account)
     : store_(store), seed_(seed), cache_bytes_(cache_bytes), account_(account) {}
 
-ColdSeries::~ColdSeries() {
+IdleSeries::~IdleSeries() {
   if (account_ != nullptr) account_->SetUsed(0);
 }
 
-absl::Status ColdSeries::Load() {
-  const std::string prefix = RowPrefix(RowKind::kColdGroup);
+absl::Status IdleSeries::Load() {
+  const std::string prefix = RowPrefix(RowKind::kIdleGroup);
   const auto rows = store_->NewIterator(ReadPrefix(prefix));
   MutexLock lock(&mutex_);
   for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
@@ -46,7 +46,7 @@ absl::Status ColdSeries::Load() {
     const uint32_t partition = key.BigEndian32();
     const uint64_t count = value.BoundedVarint64(uint64_t{kMaxSeriesRef} + 1);
     if (!key.ok() || !key.empty() || !value.ok() || !value.empty()) {
-      return BadRow("cold group", rows->key(), rows->value(), "a partition and a count");
+      return BadRow("idle group", rows->key(), rows->value(), "a partition and a count");
     }
     Group& group = groups_[partition];
     group.count = count;
@@ -56,12 +56,12 @@ absl::Status ColdSeries::Load() {
   return rows->status();
 }
 
-uint64_t ColdSeries::size() const {
+uint64_t IdleSeries::size() const {
   MutexLock lock(&mutex_);
   return size_;
 }
 
-ColdSeries::Staged* ColdSeries::Stage(uint32_t partition) {
+IdleSeries::Staged* IdleSeries::Stage(uint32_t partition) {
   const auto [at, is_new] = staged_.try_emplace(partition);
   if (is_new) {
     MutexLock lock(&mutex_);
@@ -72,43 +72,43 @@ ColdSeries::Staged* ColdSeries::Stage(uint32_t partition) {
   return &at->second;
 }
 
-void ColdSeries::PutCounts(lsm::WriteBatch* batch) const {
+void IdleSeries::PutCounts(lsm::WriteBatch* batch) const {
   for (const auto& [partition, staged] : staged_) {
     std::string value;
     PutVarint64(&value, staged.count);
     if (staged.gone || (staged.count == 0 && !staged.dropping)) {
-      batch->Delete(ColdGroupRowKey(partition));
+      batch->Delete(IdleGroupRowKey(partition));
     } else {
-      batch->Put(ColdGroupRowKey(partition), value);
+      batch->Put(IdleGroupRowKey(partition), value);
     }
   }
 }
 
-void ColdSeries::PutGoneCold(std::span<const Series> series, lsm::WriteBatch* batch) {
-  for (const Series& cold : series) {
-    const SeriesKey key = SeriesKeyOfCanonicalBytes(cold.canonical_labels, seed_);
+void IdleSeries::PutIdle(std::span<const Series> series, lsm::WriteBatch* batch) {
+  for (const Series& idle : series) {
+    const SeriesKey key = SeriesKeyOfCanonicalBytes(idle.canonical_labels, seed_);
     std::string partition;
-    PutBigEndian32(&partition, cold.partition);
-    batch->Put(ColdSeriesKey(cold.partition, cold.id), cold.canonical_labels);
-    batch->Put(ColdLookupKey(key, cold.id), partition);
-    ++Stage(cold.partition)->count;
+    PutBigEndian32(&partition, idle.partition);
+    batch->Put(IdleSeriesKey(idle.partition, idle.id), idle.canonical_labels);
+    batch->Put(IdleLookupKey(key, idle.id), partition);
+    ++Stage(idle.partition)->count;
   }
   PutCounts(batch);
 }
 
-absl::Status ColdSeries::PutRevived(std::string_view canonical_labels, lsm::WriteBatch* batch) {
+absl::Status IdleSeries::PutRevived(std::string_view canonical_labels, lsm::WriteBatch* batch) {
   const SeriesKey key = SeriesKeyOfCanonicalBytes(canonical_labels, seed_);
   TINYOBS_ASSIGN_OR_RETURN(const std::optional<Found> found, Find(canonical_labels, key));
   if (!found.has_value()) return absl::OkStatus();
-  batch->Delete(ColdSeriesKey(found->partition, found->id));
-  batch->Delete(ColdLookupKey(key, found->id));
+  batch->Delete(IdleSeriesKey(found->partition, found->id));
+  batch->Delete(IdleLookupKey(key, found->id));
   Staged* const staged = Stage(found->partition);
   if (staged->count > 0) --staged->count;
   PutCounts(batch);
   return absl::OkStatus();
 }
 
-absl::StatusOr<bool> ColdSeries::PutDropped(uint32_t partition, lsm::WriteBatch* batch) {
+absl::StatusOr<bool> IdleSeries::PutDropped(uint32_t partition, lsm::WriteBatch* batch) {
   std::vector<uint32_t> dropped;
   {
     MutexLock lock(&mutex_);
@@ -117,7 +117,7 @@ absl::StatusOr<bool> ColdSeries::PutDropped(uint32_t partition, lsm::WriteBatch*
     }
   }
   for (const uint32_t number : dropped) {
-    const std::string prefix = ChunkPrefix(Tier::kCold, number);
+    const std::string prefix = ChunkPrefix(Tier::kIdle, number);
     if (!drop_from_.empty() && prefix < drop_from_.substr(0, prefix.size())) continue;  // done
     const auto rows = store_->NewIterator(ReadPrefix(prefix));
     const bool goes_on = drop_from_.starts_with(prefix);
@@ -134,7 +134,7 @@ absl::StatusOr<bool> ColdSeries::PutDropped(uint32_t partition, lsm::WriteBatch*
       }
       ByteReader id(rows->key().substr(prefix.size()));
       batch->Delete(
-          ColdLookupKey(SeriesKeyOfCanonicalBytes(rows->value(), seed_), id.BigEndian64()));
+          IdleLookupKey(SeriesKeyOfCanonicalBytes(rows->value(), seed_), id.BigEndian64()));
     }
     TINYOBS_RETURN_IF_ERROR(rows->status());
   }
@@ -143,7 +143,7 @@ absl::StatusOr<bool> ColdSeries::PutDropped(uint32_t partition, lsm::WriteBatch*
   return false;
 }
 
-void ColdSeries::Publish() {
+void IdleSeries::Publish() {
   const uint64_t sequence = store_->NewSnapshot()->sequence();
   MutexLock lock(&mutex_);
   for (const auto& [partition, staged] : staged_) {
@@ -159,25 +159,25 @@ void ColdSeries::Publish() {
   staged_.clear();
 }
 
-void ColdSeries::Discard() {
+void IdleSeries::Discard() {
   MutexLock lock(&mutex_);
   for (const auto& [partition, staged] : staged_) groups_[partition].changing = false;
   staged_.clear();
   drop_from_.clear();
 }
 
-absl::StatusOr<std::optional<ColdSeries::Found>> ColdSeries::Find(std::string_view canonical_labels,
+absl::StatusOr<std::optional<IdleSeries::Found>> IdleSeries::Find(std::string_view canonical_labels,
                                                                   const SeriesKey& key) const {
   if (size() == 0) return std::nullopt;
   lsm::ReadOptions options;
-  options.prefix = ColdLookupPrefix(key);
+  options.prefix = IdleLookupPrefix(key);
   const auto rows = store_->NewIterator(options);
   for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
     ByteReader id_bytes(rows->key().substr(options.prefix.size()));
     ByteReader partition_bytes(rows->value());
     const Found found{id_bytes.BigEndian64(), partition_bytes.BigEndian32()};
     if (!id_bytes.ok() || !id_bytes.empty() || !partition_bytes.ok() || !partition_bytes.empty()) {
-      return BadRow("cold series", rows->key(), rows->value(), "an id and a partition");
+      return BadRow("idle series", rows->key(), rows->value(), "an id and a partition");
     }
     {
       MutexLock lock(&mutex_);
@@ -185,7 +185,7 @@ absl::StatusOr<std::optional<ColdSeries::Found>> ColdSeries::Find(std::string_vi
       if (group == groups_.end() || group->second.dropping) continue;
     }
     std::string labels;
-    const absl::Status status = store_->Get(ColdSeriesKey(found.partition, found.id), &labels);
+    const absl::Status status = store_->Get(IdleSeriesKey(found.partition, found.id), &labels);
     if (absl::IsNotFound(status)) continue;
     TINYOBS_RETURN_IF_ERROR(status);
     if (labels == canonical_labels) return found;
@@ -194,9 +194,9 @@ absl::StatusOr<std::optional<ColdSeries::Found>> ColdSeries::Find(std::string_vi
   return std::nullopt;
 }
 
-absl::StatusOr<std::shared_ptr<const SeriesIndex>> ColdSeries::LoadGroup(
+absl::StatusOr<std::shared_ptr<const SeriesIndex>> IdleSeries::LoadGroup(
     uint32_t partition, const lsm::Snapshot& snapshot) const {
-  lsm::ReadOptions options = ReadPrefix(ChunkPrefix(Tier::kCold, partition));
+  lsm::ReadOptions options = ReadPrefix(ChunkPrefix(Tier::kIdle, partition));
   options.snapshot = &snapshot;
   const auto rows = store_->NewIterator(options);
   auto index = std::make_shared<SeriesIndex>(seed_);
@@ -207,7 +207,7 @@ absl::StatusOr<std::shared_ptr<const SeriesIndex>> ColdSeries::LoadGroup(
     const SeriesId series = id.BigEndian64();
     if (!id.ok() || !id.empty() || !AreSeriesLabels(rows->value()) || ref > kMaxSeriesRef ||
         !table->Insert(ref++, series, rows->value())) {
-      return BadRow("cold series", rows->key(), rows->value(), "an id, and labels as no other's");
+      return BadRow("idle series", rows->key(), rows->value(), "an id, and labels as no other's");
     }
   }
   TINYOBS_RETURN_IF_ERROR(rows->status());
@@ -216,7 +216,7 @@ absl::StatusOr<std::shared_ptr<const SeriesIndex>> ColdSeries::LoadGroup(
   return index;
 }
 
-absl::StatusOr<std::vector<std::shared_ptr<const SeriesIndex>>> ColdSeries::Groups(
+absl::StatusOr<std::vector<std::shared_ptr<const SeriesIndex>>> IdleSeries::Groups(
     uint32_t partition, const lsm::Snapshot& snapshot) const {
   std::vector<std::shared_ptr<const SeriesIndex>> groups;
   std::vector<uint32_t> missing;
@@ -242,14 +242,14 @@ absl::StatusOr<std::vector<std::shared_ptr<const SeriesIndex>>> ColdSeries::Grou
   return groups;
 }
 
-void ColdSeries::Forget(Group* group) const {
+void IdleSeries::Forget(Group* group) const {
   cached_bytes_ -= group->bytes;
   group->bytes = 0;
   group->index.reset();
   if (account_ != nullptr) account_->SetUsed(cached_bytes_);
 }
 
-void ColdSeries::Keep(uint32_t partition, uint64_t sequence,
+void IdleSeries::Keep(uint32_t partition, uint64_t sequence,
                       std::shared_ptr<const SeriesIndex> index) const {
   MutexLock lock(&mutex_);
   const auto at = groups_.find(partition);
