@@ -53,8 +53,8 @@ class FakeDb : public Db {
                                                        const SelectHints& hints) const override {
     return Select({}, range, hints);
   }
-  absl::StatusOr<std::vector<Labels>> Series(const std::vector<Matcher>& matchers,
-                                             TimeRange, const ListHints&) const override {
+  absl::StatusOr<std::vector<Labels>> Series(const std::vector<Matcher>& matchers, TimeRange,
+                                             const ListHints&) const override {
     MutexLock lock(&mutex_);
     ++series_calls_;
     std::vector<Labels> found;
@@ -63,14 +63,12 @@ class FakeDb : public Db {
     }
     return found;
   }
-  absl::StatusOr<std::vector<std::string>> LabelNames(const std::vector<Matcher>&,
-                                                      TimeRange,
+  absl::StatusOr<std::vector<std::string>> LabelNames(const std::vector<Matcher>&, TimeRange,
                                                       const ListHints&) const override {
     return std::vector<std::string>();
   }
   absl::StatusOr<std::vector<std::string>> LabelValues(std::string_view label,
-                                                       const std::vector<Matcher>&,
-                                                       TimeRange range,
+                                                       const std::vector<Matcher>&, TimeRange range,
                                                        const ListHints&) const override {
     MutexLock lock(&mutex_);
     std::set<std::string> values;

@@ -95,7 +95,8 @@ void WriteStore(const DbStats& stats, ExpositionWriter* out) {
          stats.head_samples);
   Single(out, "tinyobs_head_bytes", "gauge", "Memory of head and index, estimated.",
          stats.memory.head_bytes + stats.memory.index_bytes);
-  Single(out, "tinyobs_memtable_bytes", "gauge", "Memory of memtables.", stats.memory.memtable_bytes);
+  Single(out, "tinyobs_memtable_bytes", "gauge", "Memory of memtables.",
+         stats.memory.memtable_bytes);
   Single(out, "tinyobs_block_cache_bytes", "gauge", "Memory of the block cache.",
          stats.memory.block_cache_bytes);
   Single(out, "tinyobs_samples_appended_total", "counter", "Samples stored since start.",
