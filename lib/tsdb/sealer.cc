@@ -54,9 +54,15 @@ absl::Status Sealer::WriteRevived(const std::vector<std::string>& labels, lsm::W
 
 absl::Status Sealer::SaveCatalog() {
   while (true) {
+    const uint64_t noted = in_both();
     lsm::WriteBatch batch;
     const Catalog::Unsaved unsaved = catalog_->PutUnsaved(kSeriesPerBatch, &batch);
-    if (batch.empty()) return absl::OkStatus();
+    if (batch.empty()) {
+      // All that were noted have their rows. Some count still when somebody else has removed them
+      // from the idle ones.
+      in_both_.fetch_sub(noted, std::memory_order_relaxed);
+      return absl::OkStatus();
+    }
     if (unsaved.revived.empty()) {
       TINYOBS_RETURN_IF_ERROR(store_->Write(Unlogged(), batch));
     } else {

@@ -94,8 +94,9 @@ class Db : public Appendable, public Querier {
 
   // Drops every partition (Options::partition_ms) that ends at or before `time_ms`, so samples
   // before `time_ms` may remain for up to one partition; series without a sample left vanish.
-  // Unlinks files and rewrites nothing, whatever their size. Durable when it returns OK; after a
-  // crash partitions are there whole or not at all. Running queries keep what they saw.
+  // Unlinks files and rewrites none of the data, whatever its size; what the head still has of it
+  // is sealed first, and the head log begins anew. Durable when it returns OK; after a crash
+  // partitions are there whole or not at all. Running queries keep what they saw.
   virtual absl::Status DropBefore(int64_t time_ms) = 0;
 
   // Makes a copy that can be opened by itself, of what was acknowledged when the call began (and
