@@ -69,7 +69,8 @@ class TableCache {
   Shard& ShardOf(uint64_t number) { return shards_[number % kShards]; }
   absl::StatusOr<std::shared_ptr<const sstable::TableReader>> Open(const TableMeta& meta);
   // Closes tables until no more than allowed are open, those that are being opened included, as far
-  // as there are others. `number`: of the table that needs the room.
+  // as there are others; two threads at once may each close one for the same excess. `number`: of
+  // the table that needs the room.
   void CloseExcess(uint64_t number);
   bool IsExcess() const {
     return open_tables() > open_tables_max_ ||
