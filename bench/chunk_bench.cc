@@ -8,6 +8,11 @@
 // increase), and the same over plain columns; the same from summaries in windows of a week. The
 // buffers are larger than a second-level cache; each figure is the least of nine passes.
 //
+// Then: what does a window of the tiers cost, in bytes and as a share of the raw chunks of the same
+// time (samples 15 s apart, chunks of two hours, rows as they are once joined); in nanoseconds a
+// window: made of raw chunks, encoded, decoded with all
+// columns, sum and count only, max only, increase only.
+//
 //   bazel run -c opt //bench:chunk_bench [-- MILLIONS_OF_SAMPLES [KIND]]
 #include <cstdio>
 #include <cstdlib>
@@ -20,6 +25,7 @@ namespace {
 
 constexpr int kRepeats = 9;
 constexpr int64_t kFiveMinutesMs = 300'000;
+constexpr int64_t kHourMs = 3'600'000;
 constexpr int64_t kWeekMs = int64_t{7} * 24 * 3'600'000;
 
 void Measure(const SampleKind& kind, size_t chunk_samples, size_t samples) {
@@ -46,6 +52,22 @@ void Measure(const SampleKind& kind, size_t chunk_samples, size_t samples) {
   std::fflush(stdout);
 }
 
+void MeasureTier(const SampleKind& kind, const char* tier, int64_t window_ms, size_t per_row) {
+  const TierWorkload workload(kind, window_ms, per_row);
+  const auto fastest = [&](auto run) { return Fastest(kRepeats, run); };
+  const double raw = workload.raw_bytes_per_window();
+  const double bytes = workload.bytes_per_window();
+  std::printf("%-20s %3s %6zu %7.1f %6.2f %5.1f %% %6.0f %6.1f %6.1f %6.1f %6.1f %6.1f\n",
+              kind.name.c_str(), tier, per_row, raw, bytes, 100 * bytes / raw,
+              fastest([&] { return workload.AggregateNs(); }),
+              fastest([&] { return workload.EncodeNs(); }),
+              fastest([&] { return workload.DecodeNs(); }),
+              fastest([&] { return workload.DecodeNs(kWindowSum | kWindowCount); }),
+              fastest([&] { return workload.DecodeNs(kWindowMax); }),
+              fastest([&] { return workload.DecodeNs(kWindowIncrease); }));
+  std::fflush(stdout);
+}
+
 }  // namespace
 }  // namespace tinyobs::chunk
 
@@ -65,6 +87,14 @@ int main(int argc, char** argv) {
     const SampleKind& kind = SampleKinds()[i];
     if (!only.empty() && kind.name != only) continue;
     for (const size_t n : {120, 512, 1024}) Measure(kind, n, millions * 1'000'000);
+  }
+  std::printf("%-20s %3s %6s %7s %6s %7s %6s %6s %6s %6s %6s %6s\n", "a window", "", "row of",
+              "raw B", "bytes", "share", "agg ns", "enc", "dec", "avg", "max", "incr.");
+  for (size_t i = 0; i < kEverydayKinds; ++i) {
+    const SampleKind& kind = SampleKinds()[i];
+    if (!only.empty() && kind.name != only) continue;
+    MeasureTier(kind, "5m", kFiveMinutesMs, 288);
+    MeasureTier(kind, "1h", kHourMs, 384);
   }
   return 0;
 }

@@ -20,12 +20,12 @@ void Use(const T& value) {
 }
 
 template <typename Run>
-double NsOf(size_t samples, Run run) {
+double NsOf(double samples, Run run) {
   using Clock = std::chrono::steady_clock;
   const auto start = Clock::now();
   run();
   const std::chrono::duration<double, std::nano> took = Clock::now() - start;
-  return took.count() / static_cast<double>(samples);
+  return took.count() / samples;
 }
 
 }  // namespace
@@ -85,13 +85,13 @@ double ChunkWorkload::EncodeNs(bool hinted) const {
     }
   };
   if (hinted) run();
-  return NsOf(samples(), run);
+  return NsOf(static_cast<double>(samples()), run);
 }
 
 double ChunkWorkload::DecodeNs(Result result) const {
   Columns out = columns_;  // so that its pages are there
   out.clear();
-  return NsOf(samples(), [&] {
+  return NsOf(static_cast<double>(samples()), [&] {
     for (const std::string_view chunk : chunks_) {
       if (result == Result::kOneChunk) out.clear();
       TINYOBS_CHECK(Decode(chunk, &out).ok());
@@ -103,7 +103,7 @@ double ChunkWorkload::DecodeNs(Result result) const {
 double ChunkWorkload::CopyColumnsNs(Result result) const {
   const size_t n = chunk_samples_;
   Columns out = columns_;
-  return NsOf(samples(), [&] {
+  return NsOf(static_cast<double>(samples()), [&] {
     for (size_t at = 0; at < columns_.size(); at += n) {
       const size_t to = result == Result::kOneChunk ? 0 : at;
       std::memcpy(out.timestamps_ms.data() + to, columns_.timestamps_ms.data() + at, 8 * n);
@@ -119,9 +119,9 @@ double ChunkWorkload::AggregateNs(int64_t window_ms) const {
       std::minmax_element(columns_.timestamps_ms.begin(), columns_.timestamps_ms.end());
   const int64_t start = *least - *least % window_ms;
   const int64_t end = *greatest + 1;
-  return NsOf(samples(), [&] {
+  return NsOf(static_cast<double>(samples()), [&] {
     for (const std::string_view chunk : chunks_) {
-      aggregator.Begin(start, end, static_cast<uint64_t>(window_ms));
+      aggregator.Begin(start, end, static_cast<uint64_t>(window_ms), false);
       TINYOBS_CHECK(aggregator.AddChunk(chunk).ok());
       Use(aggregator.Finish().data());
     }
@@ -137,7 +137,7 @@ double ChunkWorkload::AggregateColumnsNs(int64_t window_ms) const {
     double increase = 0;
   };
   std::vector<Window> windows;
-  return NsOf(samples(), [&] {
+  return NsOf(static_cast<double>(samples()), [&] {
     for (size_t at = 0; at < columns_.size(); at += chunk_samples_) {
       windows.clear();
       int64_t edge = std::numeric_limits<int64_t>::min();
@@ -159,6 +159,109 @@ double ChunkWorkload::AggregateColumnsNs(int64_t window_ms) const {
         before = value;
       }
       Use(windows.data());
+    }
+  });
+}
+
+TierWorkload::TierWorkload(const SampleKind& kind, int64_t window_ms, size_t windows_per_row)
+    : window_ms_(window_ms), windows_per_row_(windows_per_row) {
+  constexpr size_t kSeries = 20;
+  constexpr int64_t kIntervalMs = 15'000;
+  constexpr size_t kPartition = 7'200'000 / kIntervalMs;
+  constexpr size_t kSamples = 16 * 12 * kPartition;
+  Random random(42);
+  Encoder encoder;
+  for (size_t i = 0; i < kSeries; ++i) {
+    Columns columns = kind.generate(&random, kSamples);
+    // From the first window on, but at a moment of each target's own, as scrapes are.
+    const int64_t phase = random.Between(0, kIntervalMs - 1);
+    const int64_t shift = 3'600'000 - columns.timestamps_ms[0] % 3'600'000 + phase;
+    for (int64_t& time : columns.timestamps_ms) time += shift;
+    std::vector<std::string>& chunks = chunks_.emplace_back();
+    for (size_t at = 0; at < kSamples; at += kPartition) {
+      encoder.Encode(std::span(columns.timestamps_ms).subspan(at, kPartition),
+                     std::span(columns.values).subspan(at, kPartition), &chunks.emplace_back());
+    }
+  }
+  WindowEncoder rows;
+  for (const std::vector<std::string>& chunks : chunks_) {
+    WindowAggregator aggregator;
+    aggregator.Begin(0, std::numeric_limits<int64_t>::max(), static_cast<uint64_t>(window_ms));
+    for (const std::string& chunk : chunks) TINYOBS_CHECK(aggregator.AddChunk(chunk).ok());
+    windows_.push_back(aggregator.Finish());
+    ForgetRiseOfGauge(windows_.back());
+    const std::span<const Window> windows = windows_.back();
+    count_ += static_cast<double>(windows.size());
+    for (size_t at = 0; at < windows.size(); at += windows_per_row_) {
+      rows.Encode(windows.subspan(at, std::min(windows_per_row_, windows.size() - at)), window_ms,
+                  &rows_.emplace_back());
+    }
+  }
+}
+
+double TierWorkload::raw_bytes_per_window() const {
+  size_t bytes = 0;
+  for (const auto& chunks : chunks_) {
+    for (const std::string& chunk : chunks) bytes += chunk.size();
+  }
+  return static_cast<double>(bytes) / count_;
+}
+
+double TierWorkload::bytes_per_window() const {
+  size_t bytes = 0;
+  for (const std::string& row : rows_) bytes += row.size();
+  return static_cast<double>(bytes) / count_;
+}
+
+double TierWorkload::AggregateNs() const {
+  WindowAggregator aggregator;
+  return NsOf(count_, [&] {
+    for (const auto& chunks : chunks_) {
+      aggregator.Begin(0, std::numeric_limits<int64_t>::max(), static_cast<uint64_t>(window_ms_));
+      for (const std::string& chunk : chunks) TINYOBS_CHECK(aggregator.AddChunk(chunk).ok());
+      Use(aggregator.Finish().data());
+    }
+  });
+}
+
+double TierWorkload::EncodeNs() const {
+  WindowEncoder encoder;
+  std::string out;
+  return NsOf(count_, [&] {
+    for (const std::span<const Window> windows : windows_) {
+      for (size_t at = 0; at < windows.size(); at += windows_per_row_) {
+        out.clear();
+        encoder.Encode(windows.subspan(at, std::min(windows_per_row_, windows.size() - at)),
+                       window_ms_, &out);
+        Use(out.data());
+      }
+    }
+  });
+}
+
+double TierWorkload::DecodeNs() const {
+  std::vector<Window> out;
+  return NsOf(count_, [&] {
+    for (const std::string& row : rows_) {
+      out.clear();
+      TINYOBS_CHECK(DecodeWindows(row, window_ms_, &out).ok());
+      Use(out.data());
+    }
+  });
+}
+
+double TierWorkload::DecodeNs(uint32_t columns) const {
+  constexpr int64_t kEnd = std::numeric_limits<int64_t>::max();
+  Windows out;
+  return NsOf(count_, [&] {
+    for (const std::string& row : rows_) {
+      out.start_ms.clear();
+      out.count.clear();
+      out.sum.clear();
+      out.max.clear();
+      out.increase.clear();
+      TINYOBS_CHECK(DecodeWindows(row, window_ms_, columns, 0, kEnd, &out).ok());
+      Use(out.start_ms.data());
     }
   });
 }

@@ -18,6 +18,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lib/chunk/window.h"
 #include "tests/chunk/sample_generators.h"
 #include "tinyobs/sample.h"
 
@@ -49,6 +50,30 @@ class ChunkWorkload {
   Columns columns_;  // one chunk's after the other's
   std::string bytes_;
   std::vector<std::string_view> chunks_;
+};
+
+// Series of half a month, 15 s apart, of one kind, and what downsampling makes of them: raw chunks
+// of two hours, windows in rows of a day (5m) and of sixteen (1h), as they are when they are
+// joined.
+class TierWorkload {
+ public:
+  TierWorkload(const SampleKind& kind, int64_t window_ms, size_t windows_per_row);
+
+  double raw_bytes_per_window() const;
+  double bytes_per_window() const;
+  // Nanoseconds of a window: from raw chunks to windows, to rows, all columns of those, some.
+  double AggregateNs() const;
+  double EncodeNs() const;
+  double DecodeNs() const;
+  double DecodeNs(uint32_t columns) const;
+
+ private:
+  int64_t window_ms_;
+  size_t windows_per_row_;
+  std::vector<std::vector<std::string>> chunks_;  // of each series
+  std::vector<std::vector<Window>> windows_;
+  std::vector<std::string> rows_;
+  double count_ = 0;  // of windows
 };
 
 // The least of `repeats` runs: the machine's noise only ever adds.

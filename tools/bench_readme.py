@@ -39,6 +39,9 @@ METRICS = {
     "disk_left_ratio": ("disk space after expiry, against before", 1),
     "decode_memcpy_ratio": ("times as long as memcpy of the samples", 1),
     "aggregated_samples_per_s": ("million samples/s decoded and aggregated", 1e6),
+    "disk_peak_bytes": ("MB on disk at most", 1e6),
+    "wall_s": ("seconds", 1),
+    "cpu_s": ("seconds of CPU time", 1),
     "p50_us": ("\u00b5s (median)", 1),
 }
 # In the result but not in the table: CPU time says why a rate is what it is, and nobody chooses an engine by it.
@@ -148,17 +151,19 @@ def table(name, result):
     for row in result["rows"]:
         peers += [peer for peer in row["peers"] if peer not in peers]
     rows = [row for row in result["rows"] if row["metric"] not in LEFT_OUT]
-    alone = [row for row in rows if peers and not row["peers"]]
-    lines = comparison([row for row in rows if row not in alone], peers)
+    alone = [row for row in rows if not row["peers"]]
+    compared = [row for row in rows if row["peers"]]
+    lines = comparison(compared, peers) if compared else []
     if alone:
-        lines += [""] + targets(alone)
+        lines += ([""] if lines else []) + targets(alone)
     versions = ", ".join("%s %s" % (NAMES.get(peer, peer), result["versions"][peer])
                          for peer in peers if peer in result["versions"])
     lines += [
         "",
-        "Ratios: above 1, TinyObs is better. %s; medians of %d runs on %s; commit %s, %s. Settings and every run: "
-        "[`bench/results/%s.json`](bench/results/%s.json)." % (
-            versions, result["repetitions"], result["machine"], result["commit"], result["date"][:10], name, name),
+        "%s%s on %s; commit %s, %s. Settings and every run: [`bench/results/%s.json`](bench/results/%s.json)." % (
+            "Ratios: above 1, TinyObs is better. %s; " % versions if peers else "",
+            ("medians" if peers else "Medians") + " of %d runs" % result["repetitions"],
+            result["machine"], result["commit"], result["date"][:10], name, name),
     ]
     return "\n".join(lines) + "\n"
 

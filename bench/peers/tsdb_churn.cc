@@ -7,6 +7,7 @@
 // are dropped every two hours. The same run without churn, with as many samples, is what its memory
 // is compared with; each runs in a process of its own. Time is that of the samples and the database
 // has no threads, so both do the same work in the same order each time.
+#include <malloc.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -154,6 +155,8 @@ class Run {
 }  // namespace
 
 void RunChurn(const TsdbOptions& options, const Recorder& record) {
+  // As tinyobs-serve does, and as an embedder with the same concern would.
+  mallopt(M_MMAP_THRESHOLD, 128 << 10);
   void* shared =
       mmap(nullptr, 2 * sizeof(Outcome), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   Require(shared != MAP_FAILED, "mmap", std::strerror(errno));

@@ -17,30 +17,11 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
+// Does the summary tell how many decreases there are: none? Each of values that are not negative
+// loses something.
+bool NeverFalls(const Summary& summary) { return summary.resets == 0 && summary.min >= 0; }
+
 }  // namespace
-
-// ------------------------------------------------------------------------------------ sums
-
-// Ten to the 14th times either leaves room in 127 bits.
-__int128 ExactSum::Align(__int128 integer, int exponent) {
-  if (integer_ == 0) exponent_ = exponent;
-  for (; exponent < exponent_; ++exponent) integer *= 10;
-  for (; exponent_ < exponent; ++exponent_) integer_ *= 10;
-  return integer;
-}
-
-void ExactSum::Spill() {
-  rest_.Add(FromDecimal(integer_, exponent_));
-  integer_ = 0;
-}
-
-double ExactSum::Value() const {
-  const double exact = FromDecimal(integer_, exponent_);
-  if (rest_.sum == 0 && rest_.lost == 0) return exact;
-  NeumaierSum total = rest_;
-  total.Add(exact);
-  return std::isfinite(total.sum) ? total.sum + total.lost : total.sum;
-}
 
 // ------------------------------------------------------------------------------------ windows
 
@@ -53,10 +34,12 @@ uint64_t WindowAggregator::OffsetOf(int64_t time_ms) const {
   return static_cast<uint64_t>(time_ms) - static_cast<uint64_t>(start_ms_);
 }
 
-void WindowAggregator::Begin(int64_t start_ms, int64_t end_ms, uint64_t width_ms) {
+void WindowAggregator::Begin(int64_t start_ms, int64_t end_ms, uint64_t width_ms,
+                             bool count_resets) {
   TINYOBS_CHECK(start_ms <= end_ms && width_ms >= 1);
   start_ms_ = start_ms;
   width_ms_ = width_ms;
+  count_resets_ = count_resets;
   end_offset_ = OffsetOf(end_ms);
   windows_.clear();
   open_from_ = open_to_ = 0;
@@ -64,7 +47,7 @@ void WindowAggregator::Begin(int64_t start_ms, int64_t end_ms, uint64_t width_ms
   exponent_hint_ = -1;
 }
 
-const std::vector<WindowAggregate>& WindowAggregator::Finish() {
+const std::vector<Window>& WindowAggregator::Finish() {
   CloseWindow();
   return windows_;
 }
@@ -76,10 +59,12 @@ void WindowAggregator::OpenWindowOf(uint64_t offset) {
   const bool next = open_to_ > open_from_ && offset >= open_to_ && offset - open_to_ < width_ms_;
   open_from_ = next ? open_to_ : offset - offset % width_ms_;
   open_to_ = end_offset_ - open_from_ < width_ms_ ? end_offset_ : open_from_ + width_ms_;
-  open_ = {.min = kInfinity, .max = -kInfinity};
+  open_.count = open_.resets = 0;
+  open_.min = kInfinity;
+  open_.max = -kInfinity;
   open_.start_ms = static_cast<int64_t>(static_cast<uint64_t>(start_ms_) + open_from_);
   sum_ = {};
-  resets_ = {};
+  lost_ = {};
 }
 
 void WindowAggregator::CloseWindow() {
@@ -87,14 +72,10 @@ void WindowAggregator::CloseWindow() {
   if (open_.min > open_.max) open_.min = open_.max = std::numeric_limits<double>::quiet_NaN();
   open_.first = first_.value;
   open_.last = last_.value;
-  open_.sum = sum_.Value();
-  if (first_.exponent == kBitsExponent || last_.exponent == kBitsExponent) {
-    resets_.Add(last_.value - first_.value);
-  } else {
-    resets_.Add(last_.integer, last_.exponent);
-    resets_.Add(-first_.integer, first_.exponent);
-  }
-  open_.increase = resets_.Value();
+  open_.sum = sum_.ToNumber();
+  open_.lost = lost_.ToNumber();
+  if (!first_.decimal() || !last_.decimal()) open_.lost = BitsOnly(open_.lost.value);
+  open_.increase = IncreaseOf(first_, last_, open_.lost);
   windows_.push_back(open_);
   open_.count = 0;
 }
@@ -118,12 +99,13 @@ void WindowAggregator::AddTotals(const IntegerTotals& totals, uint64_t count, in
   open_.min = std::min(open_.min, FromDecimalInteger(totals.min, exponent));
   open_.max = std::max(open_.max, FromDecimalInteger(totals.max, exponent));
   sum_.Add(totals.sum, exponent);
-  if (totals.resets != 0) resets_.Add(totals.resets, exponent);
+  if (totals.lost != 0) lost_.Add(totals.lost, exponent);
+  open_.resets += totals.resets;
 }
 
 void WindowAggregator::AddSummary(const Summary& summary, int64_t first_ms, int64_t last_ms) {
   NoteTimes(first_ms, last_ms);
-  AddTotals({.min = summary.min, .max = summary.max, .sum = summary.sum, .resets = summary.resets},
+  AddTotals({.min = summary.min, .max = summary.max, .sum = summary.sum, .lost = summary.resets},
             summary.count, summary.first, summary.last, summary.exponent);
 }
 
@@ -144,11 +126,8 @@ bool WindowAggregator::AddIntegers(const Times& times, const Values& values, siz
 // A decrease from the last sample so far, if that is what comes.
 void WindowAggregator::NoteDecreaseTo(double value) {
   if (!(value < last_.value)) return;
-  if (last_.exponent == kBitsExponent) {
-    resets_.Add(last_.value);
-  } else {
-    resets_.Add(last_.integer, last_.exponent);
-  }
+  ++open_.resets;
+  lost_.Add(last_);
 }
 
 // values[0] is that of sample `begin`.
@@ -157,7 +136,7 @@ void WindowAggregator::AddDoubles(const Times& times, const double* values, size
   size_t at = begin;
   while (at < end && IsStaleNan(values[at - begin])) ++at;
   if (at == end) return;
-  const Number first{.value = values[at - begin], .exponent = kBitsExponent};
+  const Number first = BitsOnly(values[at - begin]);
   if (open_.count == 0) {
     open_.first_ms = times.at(at);
     first_ = first;
@@ -168,7 +147,8 @@ void WindowAggregator::AddDoubles(const Times& times, const double* values, size
   NeumaierSum sum = sum_.rest();
   double min = open_.min;
   double max = open_.max;
-  double resets = 0;
+  double lost = 0;
+  uint64_t resets = 0;
   double before = first.value;
   size_t last = at;
   uint64_t count = 0;
@@ -180,18 +160,20 @@ void WindowAggregator::AddDoubles(const Times& times, const double* values, size
     max = value > max ? value : max;
     // Without a branch, which a gauge would mispredict every other time.
     const uint64_t falls = -static_cast<uint64_t>(value < before);
-    resets += std::bit_cast<double>(falls & std::bit_cast<uint64_t>(before));
+    lost += std::bit_cast<double>(falls & std::bit_cast<uint64_t>(before));
+    resets -= falls;
     before = value;
     last = at;
     ++count;
   }
   sum_.set_rest(sum);
-  if (resets != 0) resets_.Add(resets);
+  if (lost != 0) lost_.Add(lost);
+  open_.resets += resets;
   open_.min = min;
   open_.max = max;
   open_.count += count;
   open_.last_ms = times.at(last);
-  last_ = {.value = before, .exponent = kBitsExponent};
+  last_ = BitsOnly(before);
 }
 
 // Cuts n samples into windows, and each piece at its exceptions.
@@ -236,7 +218,8 @@ absl::Status WindowAggregator::AddChunk(std::string_view chunk) {
       (header.first_ms >= start_ms_ && OffsetOf(header.first_ms) >= end_offset_)) {
     return absl::OkStatus();
   }
-  if (head.summary.has_value() && header.first_ms >= start_ms_) {
+  if (head.summary.has_value() && header.first_ms >= start_ms_ &&
+      (!count_resets_ || NeverFalls(*head.summary))) {
     OpenWindowOf(OffsetOf(header.first_ms));
     if (OffsetOf(header.last_ms) < open_to_) {
       AddSummary(*head.summary, header.first_ms, header.last_ms);

@@ -1,5 +1,5 @@
 // Aggregates of one series over consecutive windows of time, from its chunks: what PromQL's
-// *_over_time and increase, and downsampling, are made of.
+// *_over_time and increase, and downsampling (window.h), are made of.
 //
 // Not "decode to columns, then loop over them": a chunk that lies in one window is answered from
 // its summary, window edges in regular times are arithmetic (no timestamp is made), and decimals
@@ -11,7 +11,6 @@
 #ifndef TINYOBS_LIB_CHUNK_AGGREGATE_H_
 #define TINYOBS_LIB_CHUNK_AGGREGATE_H_
 
-#include <cmath>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -19,70 +18,16 @@
 
 #include "absl/status/status.h"
 #include "lib/chunk/value_codec.h"
+#include "lib/chunk/window.h"
 
 namespace tinyobs::chunk {
-
-// Of the samples of one window, at least one. Staleness markers are no samples; other NaN are, with
-// the rules of PromQL:
-struct WindowAggregate {
-  int64_t start_ms = 0;  // of the window
-  int64_t first_ms = 0;  // of the first and the last sample
-  int64_t last_ms = 0;
-  uint64_t count = 0;
-  double first = 0;
-  double last = 0;
-  double min = 0;  // NaN is passed over, unless there is nothing else
-  double max = 0;
-  double sum = 0;  // NaN if one value is, or if infinities of both signs are
-  // last - first + what a counter lost at each decrease (the value before it), all of this
-  // window's. Next to NaN nothing is a decrease. NaN when first or last is, or both are infinite.
-  // From one window to the next the counter grew by first - last of the one before, or by first
-  // when that is less than last.
-  double increase = 0;
-};
-
-// A sum of doubles as PromQL adds them up: with what rounding loses beside it.
-struct NeumaierSum {
-  double sum = 0;
-  double lost = 0;
-
-  void Add(double value) {
-    const double total = sum + value;
-    lost += std::fabs(sum) >= std::fabs(value) ? (sum - total) + value : (value - total) + sum;
-    sum = total;
-  }
-};
-
-// A sum that is exact while it is one of decimals (below 2^80 units of the smallest exponent's).
-class ExactSum {
- public:
-  void Add(__int128 integer, int exponent) {  // |integer| <= 2^64
-    if (exponent != exponent_) integer = Align(integer, exponent);
-    integer_ += integer;
-    if (integer_ >= kLimit || integer_ <= -kLimit) Spill();
-  }
-  void Add(double value) { rest_.Add(value); }
-  double Value() const;
-
-  const NeumaierSum& rest() const { return rest_; }
-  void set_rest(const NeumaierSum& rest) { rest_ = rest; }
-
- private:
-  static constexpr __int128 kLimit = static_cast<__int128>(1) << 80;
-
-  __int128 Align(__int128 integer, int exponent);
-  void Spill();
-
-  __int128 integer_ = 0;
-  int exponent_ = 0;
-  NeumaierSum rest_;  // of what is no decimal
-};
 
 class WindowAggregator {
  public:
   // Windows [start + k * width, start + (k + 1) * width) up to `end_ms`, where the last is cut
-  // short. REQUIRES: start <= end, width >= 1.
-  void Begin(int64_t start_ms, int64_t end_ms, uint64_t width_ms);
+  // short. Who does not need Window::resets says so: a summary only says that there are none, so
+  // chunks of a gauge have to be decoded to count them. REQUIRES: start <= end, width >= 1.
+  void Begin(int64_t start_ms, int64_t end_ms, uint64_t width_ms, bool count_resets = true);
 
   // Adds a chunk, whose times must all be after those added before (else the results mean nothing,
   // but nothing worse happens). Samples outside [start, end) are left out. Errors as of
@@ -95,15 +40,9 @@ class WindowAggregator {
   void AddSamples(std::span<const int64_t> timestamps_ms, std::span<const double> values);
 
   // The windows that have samples, ascending; valid until the next Begin. Ends the round.
-  const std::vector<WindowAggregate>& Finish();
+  const std::vector<Window>& Finish();
 
  private:
-  // A value as it is, and as an integer unless exponent is kBitsExponent.
-  struct Number {
-    double value = 0;
-    int64_t integer = 0;
-    int exponent = 0;
-  };
   // Times of the samples at hand: times[i], or first + i * interval when regular.
   struct Times {
     const int64_t* times = nullptr;
@@ -137,14 +76,15 @@ class WindowAggregator {
   int64_t start_ms_ = 0;
   uint64_t width_ms_ = 1;
   uint64_t end_offset_ = 0;
-  std::vector<WindowAggregate> windows_;
+  bool count_resets_ = true;
+  std::vector<Window> windows_;
 
   // The open window: [open_from_, open_to_), empty when there is none.
   uint64_t open_from_ = 0;
   uint64_t open_to_ = 0;
-  WindowAggregate open_;  // sum and increase when it is closed
+  Window open_;  // all but times, count, resets, min and max when it is closed
   ExactSum sum_;
-  ExactSum resets_;
+  ExactSum lost_;
   Number first_;
   Number last_;
 

@@ -68,12 +68,8 @@ bool FromDecimals(std::span<const int64_t> integers, int exponent, double* value
   return too_large >> 52 == 0;
 }
 
-double FromDecimal(__int128 integer, int exponent) {
+double FromLargeDecimal(__int128 integer, int exponent) {
   TINYOBS_DCHECK(exponent >= 0 && exponent < kBitsExponent);
-  constexpr __int128 kExact = int64_t{1} << 53;
-  if (integer >= -kExact && integer <= kExact) {
-    return static_cast<double>(static_cast<int64_t>(integer)) / kPowersOfTen[exponent];
-  }
   // Shifted to the top, the quotient has more bits than a double; the last one takes note of a
   // remainder, and the only rounding is that of the conversion.
   auto magnitude = static_cast<unsigned __int128>(integer);

@@ -51,7 +51,12 @@ inline int64_t ShiftedInteger(double shifted) {
 }
 
 // integer / 10^exponent, rounded once. The second for decimal integers, much faster.
-double FromDecimal(__int128 integer, int exponent);
+double FromLargeDecimal(__int128 integer, int exponent);
+inline double FromDecimal(__int128 integer, int exponent) {
+  constexpr __int128 kExact = int64_t{1} << 53;
+  if (integer < -kExact || integer > kExact) return FromLargeDecimal(integer, exponent);
+  return static_cast<double>(static_cast<int64_t>(integer)) / kPowersOfTen[exponent];
+}
 inline double FromDecimalInteger(int64_t integer, int exponent) {
   return (ShiftedDouble(integer) - kMagic) / kPowersOfTen[exponent];
 }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 
 #include "lib/base/check.h"
 #include "lib/chunk/bit_packing.h"
@@ -36,10 +35,10 @@ void Consider(std::span<const int64_t> integers, int64_t reference, FramePlan* b
   std::array<uint32_t, 65> count_of_odd{};
   size_t i = 0;
   for (; i + 2 <= integers.size(); i += 2) {
-    ++count_of_width[std::bit_width(ToPacked<kMode>(integers[i], reference))];
-    ++count_of_odd[std::bit_width(ToPacked<kMode>(integers[i + 1], reference))];
+    ++count_of_width[BitWidth(ToPacked<kMode>(integers[i], reference))];
+    ++count_of_odd[BitWidth(ToPacked<kMode>(integers[i + 1], reference))];
   }
-  if (i < integers.size()) ++count_of_odd[std::bit_width(ToPacked<kMode>(integers[i], reference))];
+  if (i < integers.size()) ++count_of_odd[BitWidth(ToPacked<kMode>(integers[i], reference))];
   for (size_t w = 0; w <= 64; ++w) count_of_width[w] += count_of_odd[w];
   int width = 64;
   while (width > 0 && count_of_width[width] == 0) --width;
@@ -65,7 +64,7 @@ void AppendPatches(std::span<const uint64_t> packed, const FramePlan& plan, std:
   size_t previous = 0;
   uint32_t written = 0;
   for (size_t i = 0; i < packed.size(); ++i) {
-    if (static_cast<int>(std::bit_width(packed[i])) <= plan.width) continue;
+    if (BitWidth(packed[i]) <= plan.width) continue;
     PutVarint64(out, i - previous);
     PutVarint64(out, packed[i]);
     previous = i;
@@ -109,7 +108,7 @@ uint64_t EstimateFrameBits(std::span<const int64_t> integers) {
   size_t probes = 0;
   for (size_t i = 0; i < integers.size(); i += stride, ++probes) {
     const uint64_t distance = static_cast<uint64_t>(integers[i]) - middle;
-    sum += std::bit_width(ZigZag(static_cast<int64_t>(distance)));
+    sum += static_cast<uint64_t>(BitWidth(ZigZag(static_cast<int64_t>(distance))));
   }
   return sum * integers.size() / probes;
 }
@@ -125,7 +124,7 @@ FramePlan PlanFrame(std::span<const int64_t> integers) {
   const uint64_t range = static_cast<uint64_t>(greatest) - static_cast<uint64_t>(least);
   FramePlan best;
   best.reference = least;
-  best.width = std::bit_width(range);
+  best.width = BitWidth(range);
   best.bits = FixedBits(least) + integers.size() * static_cast<uint64_t>(best.width);
   if (range == 0) return best;
 

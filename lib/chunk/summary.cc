@@ -64,15 +64,17 @@ IntegerTotals TotalsOf(std::span<const int64_t> integers) {
   Doubles least = AsDoubles(first + magic);
   Doubles greatest = least;
   Integers sum = {};
+  Integers lost = {};
   Integers resets = {};
   Integers excess = first + limit;
   const auto take = [&](Integers before, Integers now, Integers mask) {
     const Doubles value = AsDoubles(now + magic);
-    const Integers falls = AsIntegers(value < AsDoubles(before + magic));
+    const Integers falls = AsIntegers(value < AsDoubles(before + magic)) & mask;
     least = value < least ? value : least;
     greatest = value > greatest ? value : greatest;
     sum += now & mask;
-    resets += before & falls & mask;
+    lost += before & falls;
+    resets -= falls;
     excess |= now + limit;
   };
   size_t i = 1;
@@ -84,7 +86,8 @@ IntegerTotals TotalsOf(std::span<const int64_t> integers) {
   return {.min = ShiftedInteger(std::min(least[0], least[1])),
           .max = ShiftedInteger(std::max(greatest[0], greatest[1])),
           .sum = x[0] + SumOfLanes(sum),
-          .resets = SumOfLanes(resets),
+          .lost = SumOfLanes(lost),
+          .resets = resets[0] + resets[1],
           .in_range = (excess[0] | excess[1]) >> 52 == 0};
 }
 
@@ -97,9 +100,9 @@ std::optional<Summary> Summarize(std::span<const int64_t> integers, int exponent
                         .last = integers.back(),
                         .min = totals.min,
                         .max = totals.max,
-                        .resets = static_cast<int64_t>(totals.resets),
+                        .resets = static_cast<int64_t>(totals.lost),
                         .sum = totals.sum};
-  if (!FitsInt64(totals.resets) || !FitsInt64(totals.sum - SumOfLine(summary))) return {};
+  if (!FitsInt64(totals.lost) || !FitsInt64(totals.sum - SumOfLine(summary))) return {};
   return summary;
 }
 

@@ -48,7 +48,8 @@ struct IntegerTotals {
   int64_t min = 0;
   int64_t max = 0;
   __int128 sum = 0;
-  __int128 resets = 0;
+  __int128 lost = 0;      // the sum of those right before each decrease
+  uint64_t resets = 0;    // decreases
   bool in_range = false;  // all were decimal integers (decimal.h); else the rest means nothing
 };
 

@@ -149,14 +149,60 @@ void PutKind(uint8_t kind, Transform transform, std::string* out) {
   out->push_back(static_cast<char>(kind | static_cast<int>(transform) << kTransformShift));
 }
 
-void AppendExceptions(const std::vector<Exception>& exceptions, std::string* out) {
-  PutVarint64(out, exceptions.size());
-  uint32_t previous = 0;
-  for (const Exception& exception : exceptions) {
-    PutVarint64(out, exception.index - previous);
-    PutFixed64(out, std::bit_cast<uint64_t>(exception.value));
-    previous = exception.index;
+// Appends the section, but for exceptions, if all integers are equal.
+bool AppendConstant(std::span<const int64_t> x, uint8_t kind, std::string* out) {
+  if (!std::all_of(x.begin(), x.end(), [&](int64_t y) { return y == x[0]; })) return false;
+  PutKind(kind, Transform::kConstant, out);
+  PutZigZag64(out, x[0]);
+  return true;
+}
+
+// How integers are going to be written, which by then are what it says of scratch->integers.
+struct IntegerPlan {
+  uint8_t kind = 0;
+  uint64_t divisor = 1;
+  int64_t base = 0;
+  Transform transform = Transform::kNone;
+  std::span<const int64_t> numbers;  // that the frame is of
+  FramePlan frame;
+};
+
+// For the first n of scratch->integers[0]; a divisor is looked for if they are `divisible`, which
+// takes decimal integers.
+IntegerPlan PlanIntegers(size_t n, uint8_t kind, bool divisible, ValueScratch* scratch) {
+  const std::span<int64_t> x(scratch->integers[0].data(), n);
+  const std::span<int64_t> delta(scratch->integers[1].data(), n - 1);
+  IntegerPlan plan{.kind = kind, .base = x[0], .numbers = {}, .frame = {}};
+  Differences(x, delta.data());
+  if (divisible) plan.divisor = CommonDivisor(delta);
+  if (DivisorPays(plan.divisor, n)) {
+    plan.kind |= kGcdBit;
+    DivideAll(x, plan.divisor);
+    Differences(x, delta.data());
   }
+  Differences(delta, scratch->integers[2].data());
+  plan.transform = ChooseTransform(*scratch, n);
+  const auto order = static_cast<size_t>(plan.transform);
+  plan.numbers = {scratch->integers[order].data(), n - order};
+  plan.frame = PlanFrame(plan.numbers);
+  return plan;
+}
+
+// Appends the section, but for exceptions, the first number that stands for a value less `origin`.
+void AppendPlanned(const IntegerPlan& plan, int64_t origin, ValueScratch* scratch,
+                   std::string* out) {
+  PutKind(plan.kind, plan.transform, out);
+  if ((plan.kind & kGcdBit) != 0) {
+    PutVarint64(out, plan.divisor);
+    PutZigZag64(out, plan.base - origin);
+    origin = 0;
+  }
+  if (plan.transform != Transform::kNone) {
+    const int64_t x0 = scratch->integers[0][0];
+    PutZigZag64(out, static_cast<int64_t>(Wrap(x0) - Wrap(std::exchange(origin, 0))));
+  }
+  if (plan.transform == Transform::kDelta2) PutZigZag64(out, scratch->integers[1][0]);
+  AppendFrame(plan.numbers, plan.frame, origin, &scratch->packed, out);
 }
 
 // ------------------------------------------------------------------------------------ reading
@@ -193,6 +239,16 @@ void MultiplyAll(size_t n, uint64_t divisor, int64_t base, int64_t* x) {
 }
 
 }  // namespace
+
+void AppendExceptions(const std::vector<Exception>& exceptions, std::string* out) {
+  PutVarint64(out, exceptions.size());
+  uint32_t previous = 0;
+  for (const Exception& exception : exceptions) {
+    PutVarint64(out, exception.index - previous);
+    PutFixed64(out, std::bit_cast<uint64_t>(exception.value));
+    previous = exception.index;
+  }
+}
 
 int ToIntegers(std::span<const double> values, int hint, ValueScratch* scratch) {
   const size_t n = values.size();
@@ -238,12 +294,9 @@ bool AppendValues(std::span<const double> values, ValueScratch* scratch, int* ex
   const int exponent = ToIntegers(values, *exponent_hint, scratch);
   *exponent_hint = exponent;
   const std::span<int64_t> x(scratch->integers[0].data(), n);
-  const std::span<int64_t> delta(scratch->integers[1].data(), n - 1);
   const bool exceptions = !scratch->exceptions.empty();
-  auto kind = static_cast<uint8_t>(exponent | (exceptions ? kExceptionsBit : 0));
-  if (std::all_of(x.begin(), x.end(), [&](int64_t y) { return y == x[0]; })) {
-    PutKind(kind, Transform::kConstant, out);
-    PutZigZag64(out, x[0]);
+  const auto kind = static_cast<uint8_t>(exponent | (exceptions ? kExceptionsBit : 0));
+  if (AppendConstant(x, kind, out)) {
     if (exceptions) AppendExceptions(scratch->exceptions, out);
     return false;
   }
@@ -253,42 +306,30 @@ bool AppendValues(std::span<const double> values, ValueScratch* scratch, int* ex
   if (n >= kSummaryLeastSamples && exponent != kBitsExponent && !exceptions) {
     summary = Summarize(x, exponent);
   }
-  Differences(x, delta.data());
-  const uint64_t divisor = exponent == kBitsExponent ? 1 : CommonDivisor(delta);
-  if (DivisorPays(divisor, n)) {
-    kind |= kGcdBit;
-    DivideAll(x, divisor);
-    Differences(x, delta.data());
-  }
-  Differences(delta, scratch->integers[2].data());
-  const Transform transform = ChooseTransform(*scratch, n);
-  const auto order = static_cast<size_t>(transform);
-  const std::span<const int64_t> numbers(scratch->integers[order].data(), n - order);
-  const FramePlan plan = PlanFrame(numbers);
-
+  const IntegerPlan plan = PlanIntegers(n, kind, exponent != kBitsExponent, scratch);
   if (summary.has_value()) {
     scratch->summary.clear();
     AppendSummary(*summary, &scratch->summary);
-    const size_t rest = out->size() - chunk_at + plan.bits / 8;
+    const size_t rest = out->size() - chunk_at + plan.frame.bits / 8;
     if (scratch->summary.size() * kSummaryLeastShare > rest) summary.reset();
   }
   if (summary.has_value()) out->insert(summary_at, scratch->summary);
   // The first number that stands for a value is relative to the summary's first.
-  int64_t origin = summary.has_value() ? first : 0;
-  PutKind(kind, transform, out);
-  if ((kind & kGcdBit) != 0) {
-    PutVarint64(out, divisor);
-    PutZigZag64(out, first - origin);
-    origin = 0;
-  }
-  if (order >= 1) {
-    PutZigZag64(out, static_cast<int64_t>(Wrap(x[0]) - Wrap(origin)));
-    origin = 0;
-  }
-  if (order >= 2) PutZigZag64(out, delta[0]);
-  AppendFrame(numbers, plan, origin, &scratch->packed, out);
+  AppendPlanned(plan, summary.has_value() ? first : 0, scratch, out);
   if (exceptions) AppendExceptions(scratch->exceptions, out);
   return summary.has_value();
+}
+
+void AppendIntegers(size_t n, int exponent, bool exceptions, ValueScratch* scratch,
+                    std::string* out) {
+  const std::span<const int64_t> x(scratch->integers[0].data(), n);
+  const auto kind = static_cast<uint8_t>(exponent | (exceptions ? kExceptionsBit : 0));
+  if (AppendConstant(x, kind, out)) return;
+  const bool divisible =
+      exponent != kBitsExponent && std::all_of(x.begin(), x.end(), [](int64_t y) {
+        return y >= -kDecimalLimit && y < kDecimalLimit;
+      });
+  AppendPlanned(PlanIntegers(n, kind, divisible, scratch), 0, scratch, out);
 }
 
 IntegerSection ReadIntegers(ByteReader* reader, size_t n, const Summary* summary,

@@ -50,6 +50,14 @@ int ToIntegers(std::span<const double> values, int hint, ValueScratch* scratch);
 bool AppendValues(std::span<const double> values, ValueScratch* scratch, int* exponent_hint,
                   size_t chunk_at, size_t summary_at, std::string* out);
 
+// Appends the first n of scratch->integers[0] (any; overwritten) as a value section, but for the
+// exceptions that it says will follow. REQUIRES: n >= 1; room for n in each vector of `scratch`.
+void AppendIntegers(size_t n, int exponent, bool exceptions, ValueScratch* scratch,
+                    std::string* out);
+
+// Appends what ReadExceptions reads.
+void AppendExceptions(const std::vector<Exception>& exceptions, std::string* out);
+
 // What a value section says before the integers become doubles.
 struct IntegerSection {
   int exponent = 0;

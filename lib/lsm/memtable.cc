@@ -46,6 +46,9 @@ uint64_t Memtable::HashOf(std::string_view key) { return sstable::FilterHash(key
 void Memtable::Add(uint64_t sequence, ValueType type, std::string_view key,
                    std::string_view value) {
   const uint64_t trailer = PackTrailer(sequence, type);
+  // The filter is too large for a cache: its word is asked for now and here when it is set.
+  const uint64_t hash = filter_words_ > 0 ? HashOf(key) : 0;
+  if (filter_words_ > 0) __builtin_prefetch(&FilterWordOf(hash), /*for writing*/ 1);
   auto* const node = list_.Allocate(kLengthsBytes + key.size() + kTrailerBytes + value.size());
   char* to = node->entry();
   StoreFixed32(to, static_cast<uint32_t>(key.size()));
@@ -54,13 +57,12 @@ void Memtable::Add(uint64_t sequence, ValueType type, std::string_view key,
   std::memcpy(to, key.data(), key.size());
   StoreFixed64(to + key.size(), __builtin_bswap64(trailer));
   if (!value.empty()) std::memcpy(to + key.size() + kTrailerBytes, value.data(), value.size());
+  list_.Insert(node, {key, trailer});
   if (filter_words_ > 0) {
-    const uint64_t hash = HashOf(key);
     std::atomic<uint64_t>& word = FilterWordOf(hash);
     word.store(word.load(std::memory_order_relaxed) | FilterBitsOf(hash),
                std::memory_order_relaxed);
   }
-  list_.Insert(node, {key, trailer});
   entries_.store(entries() + 1, std::memory_order_relaxed);
 }
 

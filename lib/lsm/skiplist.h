@@ -152,29 +152,37 @@ class SkipList {
 
   int Height() const { return height_.load(std::memory_order_relaxed); }
 
-  bool IsInside(Node* before, int level, const Key& key) const {
-    if (before != head_ && Order::Compare(before->entry(), key) >= 0) return false;
-    const Node* const after = before->Next(level);
-    return after == nullptr || Order::Compare(after->entry(), key) > 0;
+  bool IsBefore(Node* node, const Key& key) const {
+    return node == head_ || Order::Compare(node->entry(), key) < 0;
   }
 
   // Makes the finger stand right before `key` on every level.
   void MoveFinger(const Key& key) {
-    // The finger's gaps are nested: where level n's gap holds the key, all gaps above do.
+    // The finger's gaps are nested: where level n's gap holds the key, all gaps above do, and where
+    // it begins before the key, they do too.
+    Node* before = nullptr;  // known to be
+    Node* after = nullptr;   // known to be, or null
     int level = 0;
-    while (level < kFingerLevels && !IsInside(finger_[level], level, key)) ++level;
-    Node* before = head_;
-    if (level < kFingerLevels) {
+    for (; level < kFingerLevels; ++level) {
+      if (before == nullptr && !IsBefore(finger_[level], key)) continue;
+      after = finger_[level]->Next(level);
+      if (after == nullptr || Order::Compare(after->entry(), key) > 0) break;
+      before = after;
+    }
+    if (level == kFingerLevels) {  // far away: search from the top
+      level = Height();
+      before = head_;
+      after = nullptr;
+    } else if (before == nullptr) {
       before = finger_[level];
-    } else {
-      level = Height();  // far away: search from the top
     }
     while (--level >= 0) {
       Node* next = before->Next(level);
-      while (next != nullptr && Order::Compare(next->entry(), key) < 0) {
+      while (next != after && Order::Compare(next->entry(), key) < 0) {
         before = next;
         next = before->Next(level);
       }
+      after = next;
       finger_[level] = before;
     }
   }

@@ -190,6 +190,7 @@ struct WriteOptions {
   // before. For data that the caller's own log still covers.
   bool skip_wal = false;
 };
+inline constexpr WriteOptions kUnlogged{.sync = {}, .skip_wal = true};
 
 // A point in time to read from. Pins the versions of keys it can see; release it (destroy it) soon.
 class Snapshot {
@@ -362,7 +363,8 @@ class Store {
   // rewritten. Keys of the range in the memtables or in tables that reach beyond it stay, and so do
   // tables that lie over an older one that stays: nothing old or deleted comes back. Ranges that no
   // table reaches out of (whole partitions, flushed) go entirely. Snapshots lose what is dropped;
-  // iterators keep it. Empty `last` = to the end. Returns the number of tables dropped.
+  // iterators keep it. Empty `last` = to the end. Works while writes are refused for lack of space:
+  // this is how to make some. Returns the number of tables dropped.
   virtual absl::StatusOr<uint64_t> DropRange(std::string_view first, std::string_view last) = 0;
 
   // Makes a copy of the store, as of now, in `folder`, which must not exist: tables are
@@ -382,6 +384,8 @@ class Store {
   virtual absl::Status Refresh() = 0;
 
   virtual StoreStats Stats() const = 0;
+  // Of the tables that hold any key of [first, last); empty `last` = to the end. Cheap.
+  virtual uint64_t RangeBytes(std::string_view first, std::string_view last) const = 0;
 
   // Clears a background error whose cause is gone and retries the failed work.
   virtual absl::Status Resume() = 0;

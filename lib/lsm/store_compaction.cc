@@ -255,7 +255,8 @@ double StoreImpl::L0Pressure() const {
   return is_stuck ? 0 : L0Load(*version_);
 }
 
-absl::StatusOr<bool> StoreImpl::RunInRange(const KeyRange& range, const Pick& pick,
+absl::StatusOr<bool> StoreImpl::RunInRange(const KeyRange& range, bool frees_space,
+                                           const Pick& pick,
                                            const std::function<absl::Status(const Job&)>& work) {
   absl::Status status;
   bool is_picked = false;
@@ -264,7 +265,8 @@ absl::StatusOr<bool> StoreImpl::RunInRange(const KeyRange& range, const Pick& pi
     std::optional<std::list<KeyRange>::iterator> waiting;
     while (true) {
       status = Refusal();
-      if (!status.ok()) break;
+      if (!status.ok() && !(frees_space && absl::IsResourceExhausted(status))) break;
+      status = absl::OkStatus();
       if (!MayStartJob()) {
         state_changed_.Wait(&mutex_);
         continue;
@@ -311,7 +313,7 @@ absl::Status StoreImpl::CompactRange(std::string_view first, std::string_view la
   bool more = true;
   for (int level = 0; more;) {
     TINYOBS_ASSIGN_OR_RETURN(more, RunInRange(
-                                       range,
+                                       range, /*frees_space=*/false,
                                        [&](const Version& version, const Claims& claims) {
                                          return PickRange(version, picker_options_, claims, level,
                                                           range, rewrite_all);
@@ -353,7 +355,7 @@ absl::StatusOr<uint64_t> StoreImpl::DropRange(std::string_view first, std::strin
     if (choice.inputs.empty()) return std::nullopt;
     return choice;
   };
-  TINYOBS_RETURN_IF_ERROR(RunInRange(range, pick, [&](const Job&) {
+  TINYOBS_RETURN_IF_ERROR(RunInRange(range, /*frees_space=*/true, pick, [&](const Job&) {
                             const absl::Status status = InstallEdit(edit, {});
                             if (!status.ok()) SetBackgroundError(status);
                             return status;

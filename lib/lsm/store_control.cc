@@ -212,4 +212,18 @@ StoreStats StoreImpl::Stats() const {
   return stats;
 }
 
+uint64_t StoreImpl::RangeBytes(std::string_view first, std::string_view last) const {
+  const std::shared_ptr<const ReadState> state = GetReadState();
+  uint64_t bytes = 0;
+  for (int level = 0; level < kLevels; ++level) {
+    for (const TablePtr& table : state->version->Overlapping(level, {first, last, last.empty()})) {
+      // The range of Overlapping has its end.
+      if (last.empty() || CompareUserKeys(table->smallest_user_key(), last) < 0) {
+        bytes += table->meta.file_bytes;
+      }
+    }
+  }
+  return bytes;
+}
+
 }  // namespace tinyobs::lsm

@@ -105,6 +105,7 @@ class StoreImpl final : public Store {
   absl::StatusOr<VerifyReport> Verify() const override;
   absl::Status Refresh() override;
   StoreStats Stats() const override;
+  uint64_t RangeBytes(std::string_view first, std::string_view last) const override;
   absl::Status Resume() override;
   absl::StatusOr<bool> RunBackgroundWork() override;
 
@@ -321,7 +322,8 @@ class StoreImpl final : public Store {
   // In store_compaction.cc. Runs `work` on what `pick` chooses, when nothing that runs is in its
   // way; false: it chose nothing. `range` covers the choice, more or less: no compaction starts
   // there meanwhile.
-  absl::StatusOr<bool> RunInRange(const KeyRange& range, const Pick& pick,
+  // `frees_space`: also while writes are refused for lack of space.
+  absl::StatusOr<bool> RunInRange(const KeyRange& range, bool frees_space, const Pick& pick,
                                   const std::function<absl::Status(const Job&)>& work)
       ABSL_LOCKS_EXCLUDED(mutex_);
 

@@ -1,4 +1,4 @@
-// The names of resolutions, as they stand in answers and options.
+// Resolutions: their names, as they stand in answers and options, and which one is for what step.
 #include "lib/base/check.h"
 #include "tinyobs/querier.h"
 
@@ -15,6 +15,13 @@ std::string_view ResolutionName(Resolution resolution) {
   }
   TINYOBS_CHECK(false);
   return "";
+}
+
+Resolution ChooseResolution(int64_t step_ms) {
+  for (const Resolution coarse : {Resolution::kOneHour, Resolution::kFiveMinutes}) {
+    if (step_ms >= ResolutionMs(coarse)) return coarse;
+  }
+  return Resolution::kRaw;
 }
 
 }  // namespace tinyobs

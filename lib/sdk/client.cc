@@ -44,6 +44,7 @@ absl::Status Check(const Config& config) {
       "send_timeout_ms", static_cast<uint64_t>(config.send_timeout_ms), 1, kMaxIntervalMs));
   TINYOBS_RETURN_IF_ERROR(CheckRange("max_batch", config.max_batch, 1, wire::kMaxIngestSamples));
   TINYOBS_RETURN_IF_ERROR(CheckRange("max_series", config.max_series, 1, 10'000'000));
+  TINYOBS_RETURN_IF_ERROR(CheckRange("max_label_sets", config.max_label_sets, 1, 10'000'000));
   return CheckRange("max_queue", config.max_queue, config.max_series, 100'000'000);
 }
 
@@ -51,7 +52,7 @@ class ClientImpl final : public Client {
  public:
   ClientImpl(Config config, std::unique_ptr<Transport> transport)
       : clock_(config.clock != nullptr ? config.clock : Clock::System()),
-        registry_(config.service, config.max_series),
+        registry_(config),
         transport_(std::move(transport)),
         batcher_(OptionsOf(config, clock_), transport_.get(),
                  [this](std::vector<OutgoingSample>* out) { Collect(out); }) {}
@@ -83,6 +84,7 @@ class ClientImpl final : public Client {
     stats.series = shared.series.load();
     stats.updates_invalid = shared.updates_invalid.load();
     stats.updates_refused = shared.updates_refused.load();
+    stats.label_sets_refused = shared.label_sets_refused.load();
     stats.samples_collected = batcher.collected;
     stats.samples_sent = batcher.sent;
     stats.samples_dropped = batcher.dropped;

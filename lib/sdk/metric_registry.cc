@@ -32,8 +32,8 @@ absl::Status CheckBounds(std::string_view name, std::span<const double> bounds) 
 
 }  // namespace
 
-MetricRegistry::MetricRegistry(std::string service, size_t max_series)
-    : shared_(std::move(service), max_series),
+MetricRegistry::MetricRegistry(const Config& config)
+    : shared_(config),
       refused_counter_(NewMetric<Counter, CounterTable>("", false, &shared_)),
       refused_gauge_(NewMetric<Gauge, GaugeTable>("", false, &shared_)),
       refused_histogram_(

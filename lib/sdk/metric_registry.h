@@ -28,7 +28,7 @@ namespace tinyobs::sdk::internal {
 
 class MetricRegistry {
  public:
-  MetricRegistry(std::string service, size_t max_series);
+  explicit MetricRegistry(const Config& config);
   ~MetricRegistry();
 
   // See Client.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <map>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -33,6 +35,30 @@ bool SortedPairs::Assign(std::span<const LabelPair> pairs) {
   }
   std::sort(pairs_.begin(), pairs_.begin() + static_cast<ptrdiff_t>(count_));
   return true;
+}
+
+std::string RefusedLabelSetMessage(std::string_view metric,
+                                   std::span<const Labels* const> label_sets,
+                                   std::string_view option, size_t limit) {
+  std::map<std::string_view, std::set<std::string_view>> values;
+  for (const Labels* const labels : label_sets) {
+    for (const Label label : *labels) {
+      if (label.name != kMetricName && label.name != "service" && label.name != "le") {
+        values[label.name].insert(label.value);
+      }
+    }
+  }
+  const auto most = std::max_element(
+      values.begin(), values.end(),
+      [](const auto& a, const auto& b) { return a.second.size() < b.second.size(); });
+  std::string message =
+      StrCat("metric ", EscapeForMessage(metric), ": new label sets are dropped, it has ",
+             label_sets.size(), " and Config::", option, " is ", limit);
+  if (most == values.end()) return message;
+  StrAppend(&message, "; its label ", EscapeForMessage(most->first), " has ", most->second.size(),
+            " values, \"", EscapeForMessage(*most->second.begin(), 60), "\" for one");
+  if (most->second.size() * 2 >= label_sets.size()) message.append(": remove that label");
+  return message;
 }
 
 absl::StatusOr<Labels> MakeLabels(std::string_view metric, std::span<const LabelPair> pairs,

@@ -50,6 +50,12 @@ class SortedPairs {
   size_t count_ = 0;
 };
 
+// What to tell about a metric that has `label_sets` and may not have more because of the option of
+// this name.
+std::string RefusedLabelSetMessage(std::string_view metric,
+                                   std::span<const Labels* const> label_sets,
+                                   std::string_view option, size_t limit);
+
 // Series: CounterSeries, GaugeSeries or HistogramSeries.
 template <typename Series>
 class SeriesTable {
@@ -119,13 +125,12 @@ class SeriesTable {
   Series* Create(const std::string& key, std::span<const LabelPair> pairs)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (!live_) return nullptr;  // its misuse was reported when the metric was asked for
+    if (entries_.size() >= shared_->max_label_sets) {
+      RefuseLabelSet("max_label_sets", shared_->max_label_sets);
+      return nullptr;
+    }
     if (!shared_->TakeSeries(series_per_label_set())) {
-      shared_->ReportMisuse([&] {
-        return absl::ResourceExhaustedError(
-            StrCat("metric ", EscapeForMessage(name_), ": a new label set was refused, ",
-                   shared_->series.load(), " series exist and max_series is ", shared_->max_series,
-                   ". Is there a label with unbounded values?"));
-      });
+      RefuseLabelSet("max_series", shared_->max_series);
       return nullptr;
     }
     absl::StatusOr<std::vector<Labels>> labels = LabelsFor(pairs);
@@ -139,7 +144,20 @@ class SeriesTable {
     return &entries_.back().series;
   }
 
+  // Counts it; the first time for this metric says so, and which label is to blame.
+  void RefuseLabelSet(const char* option, size_t limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    shared_->label_sets_refused.fetch_add(1, std::memory_order_relaxed);
+    if (said_) return;
+    said_ = true;
+    std::vector<const Labels*> label_sets;
+    for (const Entry& entry : entries_) label_sets.push_back(&entry.labels[0]);
+    const std::string message = RefusedLabelSetMessage(name_, label_sets, option, limit);
+    shared_->ReportMisuse([&] { return absl::ResourceExhaustedError(message); });
+    if (shared_->logger) shared_->logger(message);
+  }
+
   const bool live_;
+  bool said_ ABSL_GUARDED_BY(mutex_) = false;  // that label sets are refused
   Series sink_;
   std::atomic<Series*> unlabelled_{nullptr};
   mutable Mutex mutex_;

@@ -7,13 +7,16 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "lib/base/mutex.h"
 #include "lib/wire/ingest.h"
+#include "tinyobs/sdk/client.h"
 
 namespace tinyobs::sdk::internal {
 
@@ -21,8 +24,11 @@ namespace tinyobs::sdk::internal {
 inline constexpr size_t kMaxUserLabels = wire::kMaxIngestLabels - 1;
 
 struct SharedState {
-  SharedState(std::string service_name, size_t series_limit)
-      : service(std::move(service_name)), max_series(series_limit) {}
+  explicit SharedState(const Config& config)
+      : service(config.service),
+        max_series(config.max_series),
+        max_label_sets(config.max_label_sets),
+        logger(config.logger) {}
 
   // False, and nothing taken, when fewer than `count` are left.
   bool TakeSeries(size_t count) {
@@ -53,9 +59,12 @@ struct SharedState {
 
   const std::string service;
   const size_t max_series;
+  const size_t max_label_sets;  // of a metric
+  const std::function<void(std::string_view)> logger;
   std::atomic<size_t> series{0};  // never above max_series
   std::atomic<uint64_t> updates_invalid{0};
   std::atomic<uint64_t> updates_refused{0};
+  std::atomic<uint64_t> label_sets_refused{0};
 
   std::atomic<bool> misused{false};
 

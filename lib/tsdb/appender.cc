@@ -14,13 +14,49 @@ namespace {
 constexpr size_t kMaxMetadataBytes = 4096;
 }  // namespace
 
+void CommitBatch::FindAgain(const SeriesIndex& index) {
+  if (by_labels.empty() || index.removals() == removals) return;
+  absl::flat_hash_map<std::string, SeriesRef> known;
+  for (size_t i = 0; i < unknown.size(); ++i) {
+    known.emplace(unknown[i].canonical_labels, static_cast<SeriesRef>(i | kUnknownSeries));
+  }
+  for (const auto& [begin, end] : by_labels) {
+    for (size_t i = begin; i < end; ++i) {
+      SeriesRef& ref = samples.refs[i];
+      if (ref >= kUnknownSeries || index.Contains(ref)) continue;
+      const Labels labels = names->LabelsOf(ref);
+      if (labels.metric().empty()) continue;  // younger than `names`
+      const std::string& canonical = labels.canonical_bytes();
+      const auto next = static_cast<SeriesRef>(unknown.size() | kUnknownSeries);
+      const auto [at, is_new] = known.try_emplace(canonical, next);
+      if (is_new) {
+        unknown.push_back({canonical, std::string(labels.metric()), index.KeyOf(canonical)});
+      }
+      ref = at->second;
+    }
+  }
+}
+
 absl::Status AppenderImpl::Refuse(size_t samples, absl::Status status) {
   environment_.samples_rejected->fetch_add(samples, std::memory_order_relaxed);
   return status;
 }
 
+absl::Status TooOldError(std::string_view series, int64_t timestamp_ms, int64_t oldest_ms) {
+  return absl::InvalidArgumentError(
+      StrCat(series, ": timestamp ", timestamp_ms, " ms is too old: nothing before ", oldest_ms,
+             " ms is taken, as raw samples of then were dropped or are about to be; send samples "
+             "sooner, or keep raw ones longer (Options::retention, max_storage_bytes)"));
+}
+
+std::string AppenderImpl::NameOf(SeriesHandle series) const {
+  const auto ref = static_cast<SeriesRef>(series);
+  return environment_.index->Contains(ref) ? environment_.index->LabelsOf(ref).ToString()
+                                           : std::string("a removed series");
+}
+
 absl::Status AppenderImpl::CheckTimes(int64_t first_ms, int64_t last_ms,
-                                      const std::function<std::string()>& describe) {
+                                      const std::function<std::string(bool first)>& describe) {
   const int64_t now_ms = environment_.clock->NowMs();
   // Unsigned, because two times may be further apart than an int64 can say.
   const bool future =
@@ -28,13 +64,22 @@ absl::Status AppenderImpl::CheckTimes(int64_t first_ms, int64_t last_ms,
                               static_cast<uint64_t>(environment_.max_future_ms);
   if (future) {
     return absl::InvalidArgumentError(
-        StrCat(describe(), ": timestamp ", last_ms, " ms is in the future: the limit is ",
+        StrCat(describe(false), ": timestamp ", last_ms, " ms is in the future: the limit is ",
                environment_.max_future_ms, " ms after now, ", now_ms, " ms"));
   }
+  int64_t oldest_ms = environment_.oldest_accepted_ms->load(std::memory_order_relaxed);
+  if (environment_.raw_retention_ms > 0) {
+    oldest_ms = std::max(oldest_ms, now_ms - environment_.raw_retention_ms);
+  }
+  if (first_ms < oldest_ms) return TooOldError(describe(true), first_ms, oldest_ms);
   const Partitioning& partitioning = *environment_.partitioning;
-  if (partitioning.Contains(first_ms) && partitioning.Contains(last_ms)) return absl::OkStatus();
+  if (partitioning.Contains(first_ms) && partitioning.Contains(last_ms)) {
+    batch_.oldest_ms = std::min(batch_.oldest_ms, first_ms);
+    return absl::OkStatus();
+  }
   return absl::InvalidArgumentError(StrCat(
-      describe(), ": timestamp ", partitioning.Contains(last_ms) ? first_ms : last_ms,
+      describe(!partitioning.Contains(first_ms)), ": timestamp ",
+      partitioning.Contains(last_ms) ? first_ms : last_ms,
       " ms is too far from 1970 to have a partition of ", partitioning.partition_ms(), " ms"));
 }
 
@@ -70,9 +115,13 @@ absl::Status AppenderImpl::Add(const Labels& labels, int64_t timestamp_ms, doubl
         1, absl::InvalidArgumentError(StrCat(
                labels.ToString(), ": a series needs a metric name, the label ", kMetricName)));
   }
-  if (auto status = CheckTimes(timestamp_ms, timestamp_ms, [&] { return labels.ToString(); });
+  if (auto status = CheckTimes(timestamp_ms, timestamp_ms, [&](bool) { return labels.ToString(); });
       !status.ok()) {
     return Refuse(1, std::move(status));
+  }
+  if (!batch_.names.has_value()) {
+    batch_.removals = environment_.index->removals();
+    batch_.names = environment_.index->PinNames();
   }
   const std::string& canonical = labels.canonical_bytes();
   const SeriesKey key = environment_.index->KeyOf(canonical);
@@ -85,6 +134,11 @@ absl::Status AppenderImpl::Add(const Labels& labels, int64_t timestamp_ms, doubl
     if (is_new) batch_.unknown.push_back({canonical, std::string(metric), key});
     ref = at->second;
   }
+  const size_t at = batch_.samples.size();
+  if (batch_.by_labels.empty() || batch_.by_labels.back().second != at) {
+    batch_.by_labels.emplace_back(at, at);
+  }
+  ++batch_.by_labels.back().second;
   batch_.samples.Add(ref, timestamp_ms, value);
   return absl::OkStatus();
 }
@@ -107,7 +161,7 @@ absl::Status AppenderImpl::AddAt(int64_t timestamp_ms, std::span<const SeriesHan
   absl::Status status = CheckLengths(series.size(), values.size(), values.size());
   if (status.ok()) status = CheckHandles(series);
   if (status.ok()) {
-    status = CheckTimes(timestamp_ms, timestamp_ms, [] { return std::string("a scrape"); });
+    status = CheckTimes(timestamp_ms, timestamp_ms, [](bool) { return std::string("a scrape"); });
   }
   if (!status.ok()) return Refuse(values.size(), std::move(status));
   AppendRefs(series);
@@ -124,10 +178,8 @@ absl::Status AppenderImpl::AddBatch(std::span<const SeriesHandle> series,
   if (status.ok()) status = CheckHandles(series);
   if (status.ok() && !values.empty()) {
     const auto [first, last] = std::minmax_element(timestamps_ms.begin(), timestamps_ms.end());
-    status = CheckTimes(*first, *last, [&, worst = last - timestamps_ms.begin()] {
-      const auto ref = static_cast<SeriesRef>(series[worst]);
-      return environment_.index->Contains(ref) ? environment_.index->LabelsOf(ref).ToString()
-                                               : std::string("a removed series");
+    status = CheckTimes(*first, *last, [&, first = first, last = last](bool is_first) {
+      return NameOf(series[(is_first ? first : last) - timestamps_ms.begin()]);
     });
   }
   if (!status.ok()) return Refuse(values.size(), std::move(status));
@@ -145,7 +197,7 @@ absl::Status AppenderImpl::AddColumn(SeriesHandle series, std::span<const int64_
   if (status.ok()) status = CheckHandles({&series, 1});
   if (status.ok() && !values.empty()) {
     const auto [first, last] = std::minmax_element(timestamps_ms.begin(), timestamps_ms.end());
-    status = CheckTimes(*first, *last, [] { return std::string("a column"); });
+    status = CheckTimes(*first, *last, [&](bool) { return NameOf(series); });
   }
   if (!status.ok()) return Refuse(values.size(), std::move(status));
   SampleBatch& samples = batch_.samples;
@@ -186,6 +238,9 @@ void AppenderImpl::Rollback() {
   batch_.samples.clear();
   batch_.metadata.clear();
   batch_.unknown.clear();
+  batch_.by_labels.clear();
+  batch_.names.reset();
+  batch_.oldest_ms = INT64_MAX;
   unknown_by_labels_.clear();
 }
 

@@ -10,9 +10,11 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -39,10 +41,21 @@ struct CommitBatch {
   };
   SampleBatch samples;
   std::vector<NamedMetadata> metadata;
-  std::vector<Unknown> unknown;  // each label set once
+  std::vector<Unknown> unknown;   // each label set once
+  int64_t oldest_ms = INT64_MAX;  // not after any sample
+  // The samples [first, second) that were added by labels, and what the series in memory were
+  // called before the first of them; none yet = no such sample.
+  std::vector<std::pair<size_t, size_t>> by_labels;
+  std::optional<SeriesNames> names;
+  uint64_t removals = 0;  // of the index then
 
   bool empty() const { return samples.refs.empty() && metadata.empty(); }
+  // The leader's: series that were found by labels and have left memory since are unknown again.
+  void FindAgain(const SeriesIndex& index);
 };
+
+// A sample of before `oldest_ms`.
+absl::Status TooOldError(std::string_view series, int64_t timestamp_ms, int64_t oldest_ms);
 
 class AppenderImpl : public Appender {
  public:
@@ -51,6 +64,8 @@ class AppenderImpl : public Appender {
     const Partitioning* partitioning;
     const Clock* clock;
     int64_t max_future_ms;
+    int64_t raw_retention_ms;                        // 0 = none
+    const std::atomic<int64_t>* oldest_accepted_ms;  // before it, all raw samples have gone
     std::atomic<uint64_t>* samples_rejected;
     std::function<absl::Status(CommitBatch*)> commit;
   };
@@ -71,9 +86,11 @@ class AppenderImpl : public Appender {
   void Rollback() override;
 
  private:
-  // `describe` names the series, and is called only for the message of a refusal.
+  // `describe` names the series with the first or the last time, and is called only for the message
+  // of a refusal.
   absl::Status CheckTimes(int64_t first_ms, int64_t last_ms,
-                          const std::function<std::string()>& describe);
+                          const std::function<std::string(bool first)>& describe);
+  std::string NameOf(SeriesHandle series) const;
   absl::Status CheckHandles(std::span<const SeriesHandle> series);
   absl::Status CheckLengths(size_t series, size_t times, size_t values);
   absl::Status Refuse(size_t samples, absl::Status status);

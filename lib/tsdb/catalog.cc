@@ -54,8 +54,9 @@ absl::StatusOr<NewSeries> ParseSeriesRow(const Iterator& row) {
 
 }  // namespace
 
-absl::Status Catalog::Load(const lsm::Store& store, std::optional<SeriesRef> snapshot_end) {
-  if (!snapshot_end.has_value()) TINYOBS_RETURN_IF_ERROR(LoadSeries(store));
+absl::Status Catalog::Load(const lsm::Store& store, std::optional<SeriesRef> snapshot_end,
+                           size_t most_bytes, std::vector<SeriesId>* twins) {
+  if (!snapshot_end.has_value()) TINYOBS_RETURN_IF_ERROR(LoadSeries(store, most_bytes, twins));
   TINYOBS_RETURN_IF_ERROR(LoadNext(store));
   {
     MutexLock lock(&mutex_);
@@ -64,14 +65,21 @@ absl::Status Catalog::Load(const lsm::Store& store, std::optional<SeriesRef> sna
   return LoadMetadata(store);
 }
 
-absl::Status Catalog::LoadSeries(const lsm::Store& store) {
+absl::Status Catalog::LoadSeries(const lsm::Store& store, size_t most_bytes,
+                                 std::vector<SeriesId>* twins) {
   // Rows come in the order of ids, posting lists want the order of refs: they come last.
   std::unique_ptr<SeriesTable> table = index_->NewTable();
   const auto rows = RowsOf(store, RowKind::kSeries);
   for (; rows->Valid(); rows->Next()) {
     TINYOBS_ASSIGN_OR_RETURN(const NewSeries series, ParseSeriesRow(*rows));
     if (!table->Insert(series.ref, series.id, series.canonical_labels)) {
-      return BadRow("series", *rows, "a ref and labels that no other row has");
+      if (twins == nullptr) {
+        return BadRow("series", *rows, "a ref and labels that no other row has");
+      }
+      twins->push_back(series.id);
+    }
+    if (table->MemoryBytes() > most_bytes) {
+      return absl::ResourceExhaustedError(StrCat("series take more than ", most_bytes, " bytes"));
     }
   }
   TINYOBS_RETURN_IF_ERROR(rows->status());

@@ -41,8 +41,11 @@ class Catalog {
 
   // Fills the index and the metadata from the LSM. DataLoss: a row that makes no sense. Call once.
   // `snapshot_end`: the index has been filled already, from a snapshot of all saved series below
-  // it; then the rows of series are not read.
-  absl::Status Load(const lsm::Store& store, std::optional<SeriesRef> snapshot_end = std::nullopt);
+  // it; then the rows of series are not read. ResourceExhausted: they take more than `most_bytes`.
+  // `twins`, for a repair: gets the series whose ref or labels another row has, too, instead of a
+  // DataLoss.
+  absl::Status Load(const lsm::Store& store, std::optional<SeriesRef> snapshot_end = std::nullopt,
+                    size_t most_bytes = SIZE_MAX, std::vector<SeriesId>* twins = nullptr);
   // After the head log was replayed on top of a snapshot: adds the series that have a row but were
   // in neither. There are none, unless a power failure took the end of the log after rows had been
   // flushed; only then the rows are read.
@@ -81,7 +84,7 @@ class Catalog {
     uint64_t saved_changes = 0;  // of those, in the row
   };
 
-  absl::Status LoadSeries(const lsm::Store& store);
+  absl::Status LoadSeries(const lsm::Store& store, size_t most_bytes, std::vector<SeriesId>* twins);
   absl::Status LoadMetadata(const lsm::Store& store);
   // Reads the row and tells the index.
   absl::Status LoadNext(const lsm::Store& store);

@@ -22,23 +22,15 @@ constexpr int64_t kMergeRetryMs = 600'000;
 constexpr uint64_t kMergePart = 4;
 // Series whose deletions go in one batch.
 constexpr size_t kDeleteBatchSeries = 1024;
-// What leaves with its time: raw chunks, and series that were last seen then.
-constexpr Tier kExpiringTiers[] = {Tier::kRaw, Tier::kIdle};
-
-lsm::WriteOptions Unlogged() {
-  lsm::WriteOptions options;
-  options.skip_wal = true;
-  return options;
-}
 
 }  // namespace
 
 std::optional<uint32_t> ChunkStore::DueToMerge(int64_t closed_ms, int64_t now_ms) {
   MutexLock lock(&mutex_);
   std::erase_if(resting_, [this](const auto& rest) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    return !partitions_.contains(rest.first);
+    return !TierOf(Tier::kRaw).partitions.contains(rest.first);
   });
-  for (const auto& [partition, counts] : partitions_) {
+  for (const auto& [partition, counts] : TierOf(Tier::kRaw).partitions) {
     if (partitioning_.StartOfNumber(partition) > closed_ms - partitioning_.partition_ms()) break;
     const bool pays = counts.chunks > 1 && counts.unmerged_chunks * kMergePart >= counts.chunks;
     if (counts.unmerged_chunks == 0 || !pays) continue;
@@ -52,24 +44,29 @@ std::optional<uint32_t> ChunkStore::DueToMerge(int64_t closed_ms, int64_t now_ms
   return std::nullopt;
 }
 
-absl::StatusOr<bool> ChunkStore::MergeClosed(int64_t closed_ms, int64_t now_ms) {
+absl::StatusOr<bool> ChunkStore::MergeClosed(int64_t closed_ms, int64_t now_ms,
+                                             uint64_t most_bytes) {
   if (merge_ == nullptr) return false;
-  MutexLock merge_turn(&merge_turn_);
+  MutexLock ageing(&ageing_turn_);
   const std::optional<uint32_t> partition = DueToMerge(closed_ms, now_ms);
   if (!partition.has_value()) return false;
+  const uint64_t bytes = BytesOf(Tier::kRaw, *partition);
+  if (bytes > most_bytes) return false;
   PartitionCounts before;
   {
     MutexLock lock(&turn_);
     merging_ = partition;
     staged_.clear();
-    before = *Staged(*partition);
+    before = *Staged(Tier::kRaw, *partition);
     staged_.clear();
   }
+  merging_bytes_ = bytes;
   merge_->Begin();
   const std::string first = ChunkPrefix(Tier::kRaw, *partition);
   const absl::Status status = store_->CompactRange(
       first, EncodeChunkKey({Tier::kRaw, *partition, UINT64_MAX, UINT32_MAX, UINT64_MAX}));
   const uint64_t rows = merge_->End();
+  merging_bytes_ = 0;
   MutexLock lock(&turn_);
   merging_.reset();
   if (!status.ok()) {
@@ -78,7 +75,7 @@ absl::StatusOr<bool> ChunkStore::MergeClosed(int64_t closed_ms, int64_t now_ms) 
   }
   resting_.erase(*partition);
   staged_.clear();
-  PartitionCounts* const counts = Staged(*partition);
+  PartitionCounts* const counts = Staged(Tier::kRaw, *partition);
   // What was written meanwhile comes on top.
   counts->chunks = (rows > 0 ? rows : before.chunks) + counts->chunks - before.chunks;
   counts->unmerged_chunks -= before.unmerged_chunks;
@@ -88,44 +85,125 @@ absl::StatusOr<bool> ChunkStore::MergeClosed(int64_t closed_ms, int64_t now_ms) 
   return true;
 }
 
-absl::StatusOr<uint64_t> ChunkStore::DropBefore(int64_t time_ms, lsm::WriteBatch also) {
-  MutexLock merge_turn(&merge_turn_);
-  MutexLock turn(&turn_);
-  const uint32_t end_partition = partitioning_.NumberOf(time_ms);
-  std::vector<uint32_t> gone;
-  {
-    MutexLock lock(&mutex_);
-    const auto end = partitions_.lower_bound(end_partition);
-    for (auto at = partitions_.begin(); at != end; ++at) gone.push_back(at->first);
+ChunkStore::DropEnds ChunkStore::EndsAt(int64_t raw_ms, int64_t five_minutes_ms,
+                                        int64_t one_hour_ms) const {
+  DropEnds ends;
+  MutexLock lock(&mutex_);
+  int64_t finer_ms = INT64_MAX;  // where the finer tier begins then
+  int64_t kept_ms = INT64_MAX;   // where anything does
+  for (const auto& [tier, time_ms] :
+       {std::pair(Tier::kRaw, raw_ms), std::pair(Tier::kFiveMinutes, five_minutes_ms),
+        std::pair(Tier::kOneHour, one_hour_ms)}) {
+    const Partitioning& cut = partitioning(tier);
+    ends[tier] = cut.NumberOf(std::min(time_ms, finer_ms));
+    finer_ms = cut.StartOfNumber(std::max(ends[tier], TierOf(tier).dropped_before));
+    const auto first = TierOf(tier).partitions.lower_bound(ends[tier]);
+    if (first != TierOf(tier).partitions.end()) {
+      kept_ms = std::min(kept_ms, cut.StartOfNumber(first->first));
+    }
   }
-  if (gone.empty() && also.empty() && !drop_failed_) return 0;
-  drop_failed_ = true;
-  for (const uint32_t partition : gone) also.Delete(PartitionRowKey(Tier::kRaw, partition));
-  std::string value;
-  PutBigEndian32(&value, end_partition);
-  also.Put(RowPrefix(RowKind::kDropping), value);
-  TINYOBS_RETURN_IF_ERROR(store_->Write(Unlogged(), also));
-  {
-    MutexLock lock(&mutex_);
-    partitions_.erase(partitions_.begin(), partitions_.lower_bound(end_partition));
-  }
-  TINYOBS_RETURN_IF_ERROR(store_->Flush());
-  TINYOBS_RETURN_IF_ERROR(FinishDrop(end_partition));
-  drop_failed_ = false;
-  return gone.size();
+  ends[Tier::kIdle] = std::min(std::max(ends[Tier::kRaw], TierOf(Tier::kRaw).dropped_before),
+                               partitioning_.NumberOf(kept_ms));
+  return ends;
 }
 
-absl::Status ChunkStore::FinishDrop(uint32_t end_partition) {
-  for (const Tier tier : kExpiringTiers) {
-    TINYOBS_RETURN_IF_ERROR(
-        store_->DropRange(ChunkPrefix(tier, 0), ChunkPrefix(tier, end_partition)).status());
+absl::Status ChunkStore::DeleteTouched(Tier tier, uint32_t partition,
+                                       lsm::WriteBatch* batch) const {
+  lsm::ReadOptions options;
+  options.prefix = TouchedPrefix(tier, partition);
+  options.fill_cache = false;
+  const auto rows = store_->NewIterator(options);
+  for (rows->SeekToFirst(); rows->Valid(); rows->Next()) batch->Delete(rows->key());
+  return rows->status();
+}
+
+absl::StatusOr<uint64_t> ChunkStore::DeleteRows(const DropEnds& ends,
+                                                lsm::WriteBatch* batch) const {
+  uint64_t gone = 0;
+  for (const Tier tier : kDataTiers) {
+    for (const auto& [partition, counts] : Counts(tier)) {
+      if (partition >= ends[tier]) break;
+      ++gone;
+      batch->Delete(PartitionRowKey(tier, partition));
+      if (counts.touched > 0) {
+        TINYOBS_RETURN_IF_ERROR(DeleteTouched(tier, partition, batch));
+      }
+    }
   }
-  return store_->Delete(RowPrefix(RowKind::kDropping), Unlogged());
+  return gone;
+}
+
+void ChunkStore::PutDropped(Tier tier, uint32_t under_way, lsm::WriteBatch* batch) const {
+  std::string value;
+  PutBigEndian32(&value, DroppedBefore(tier));
+  PutBigEndian32(&value, under_way);
+  batch->Put(DroppedRowKey(tier), value);
+}
+
+absl::StatusOr<uint64_t> ChunkStore::DropBefore(const DropEnds& wanted, lsm::WriteBatch also) {
+  MutexLock ageing(&ageing_turn_);
+  MutexLock turn(&turn_);
+  DropEnds ends = wanted;
+  bool finish = false;
+  for (const Tier tier : kAllTiers) {
+    finish = finish || unfinished_drop_[tier] > 0;
+    ends[tier] = std::max(ends[tier], unfinished_drop_[tier]);
+  }
+  const bool more = !also.empty();
+  TINYOBS_ASSIGN_OR_RETURN(const uint64_t gone, DeleteRows(ends, &also));
+  if (gone == 0 && !more && !finish) return 0;
+  unfinished_drop_ = ends;
+  for (const Tier tier : kAllTiers) {
+    if (ends[tier] == 0) continue;
+    {
+      // No further than there was data: of what comes later nothing has gone. Said before it is
+      // so: nobody goes on with what is about to go.
+      MutexLock lock(&mutex_);
+      TierPartitions& of_tier = TierOf(tier);
+      const auto end = of_tier.partitions.lower_bound(ends[tier]);
+      if (end != of_tier.partitions.begin()) {
+        of_tier.dropped_before = std::max(of_tier.dropped_before, std::prev(end)->first + 1);
+      }
+    }
+    PutDropped(tier, ends[tier], &also);
+  }
+  TINYOBS_RETURN_IF_ERROR(store_->Write(lsm::kUnlogged, also));
+  {
+    MutexLock lock(&mutex_);
+    for (const Tier tier : kDataTiers) {
+      auto& partitions = TierOf(tier).partitions;
+      partitions.erase(partitions.begin(), partitions.lower_bound(ends[tier]));
+    }
+    ++marks_version_;
+  }
+  TINYOBS_RETURN_IF_ERROR(store_->Flush());
+  TINYOBS_RETURN_IF_ERROR(FinishDrop(ends));
+  unfinished_drop_ = {};
+  return gone;
+}
+
+absl::Status ChunkStore::UnlinkBefore(int64_t time_ms) {
+  MutexLock ageing(&ageing_turn_);
+  return store_
+      ->DropRange(ChunkPrefix(Tier::kRaw, 0),
+                  ChunkPrefix(Tier::kRaw, partitioning_.NumberOf(time_ms)))
+      .status();
+}
+
+absl::Status ChunkStore::FinishDrop(const DropEnds& ends) {
+  lsm::WriteBatch done;
+  for (const Tier tier : kAllTiers) {
+    if (ends[tier] == 0) continue;
+    TINYOBS_RETURN_IF_ERROR(
+        store_->DropRange(ChunkPrefix(tier, 0), ChunkPrefix(tier, ends[tier])).status());
+    PutDropped(tier, 0, &done);
+  }
+  return done.empty() ? absl::OkStatus() : store_->Write(lsm::kUnlogged, done);
 }
 
 absl::StatusOr<uint64_t> ChunkStore::DeleteRange(std::span<const SeriesId> series,
                                                  TimeRange range) {
-  MutexLock merge_turn(&merge_turn_);  // no partition is being merged now
+  MutexLock ageing(&ageing_turn_);  // no partition is being merged now
   uint64_t deleted = 0;
   for (const uint32_t partition : Partitions(range)) {
     for (size_t begin = 0; begin < series.size(); begin += kDeleteBatchSeries) {
@@ -145,10 +223,12 @@ absl::StatusOr<uint64_t> ChunkStore::DeleteRange(std::span<const SeriesId> serie
         TINYOBS_RETURN_IF_ERROR(series_rows_.Load(prefix, range, rows.get()));
         TINYOBS_ASSIGN_OR_RETURN(const uint64_t samples, series_rows_.Delete(range, &encoder_));
         gone += samples;
-        if (samples > 0) series_rows_.PutChanges(&batch, Staged(partition));
+        if (samples == 0) continue;
+        Touch(Tier::kRaw, partition, id, &batch);
+        series_rows_.PutChanges(&batch, Staged(Tier::kRaw, partition));
       }
       if (gone == 0) continue;
-      PartitionCounts* const counts = Staged(partition);
+      PartitionCounts* const counts = Staged(Tier::kRaw, partition);
       counts->samples -= std::min(counts->samples, gone);
       TINYOBS_RETURN_IF_ERROR(Commit(&batch));
       Publish();
@@ -156,49 +236,6 @@ absl::StatusOr<uint64_t> ChunkStore::DeleteRange(std::span<const SeriesId> serie
     }
   }
   return deleted;
-}
-
-absl::StatusOr<ChunkStore::HighestIds> ChunkStore::Recount() {
-  MutexLock turn(&turn_);
-  lsm::ReadOptions options;
-  options.prefix = std::string(1, static_cast<char>(Tier::kRaw));
-  options.fill_cache = false;
-  const auto rows = store_->NewIterator(options);
-  HighestIds highest;
-  std::map<uint32_t, PartitionCounts> found;
-  ColumnMerger merger;
-  Columns columns;
-  rows->SeekToFirst();
-  while (rows->Valid()) {
-    const std::string prefix(rows->key().substr(0, kSeriesPrefixBytes));
-    merger.Start({});
-    PartitionCounts of_series;
-    ChunkKey key;
-    for (; rows->Valid() && rows->key().starts_with(prefix); rows->Next()) {
-      if (!DecodeChunkKey(rows->key(), &key)) continue;
-      const auto stored = ParseStoredChunk(key, partitioning_, rows->value());
-      // What cannot be read is not counted; whoever reads it is told.
-      if (!stored.ok() || !AddStoredChunk(*stored, &merger).ok()) continue;
-      ++of_series.chunks;
-      of_series.Include(stored->header.first_ms, stored->header.last_ms);
-    }
-    merger.Finish(&columns);
-    if (columns.empty()) continue;
-    highest.metric = std::max(highest.metric, static_cast<uint32_t>(key.series >> 32));
-    highest.series = std::max(highest.series, static_cast<uint32_t>(key.series));
-    PartitionCounts& counts = found[key.partition];
-    counts.samples += columns.size();
-    counts.chunks += of_series.chunks;
-    counts.unmerged_chunks = counts.chunks;
-    counts.Include(of_series.oldest_ms, of_series.newest_ms);
-  }
-  TINYOBS_RETURN_IF_ERROR(rows->status());
-  staged_ = std::move(found);
-  for (const uint32_t partition : Partitions({})) staged_.try_emplace(partition);
-  lsm::WriteBatch batch;
-  TINYOBS_RETURN_IF_ERROR(Commit(&batch));
-  Publish();
-  return highest;
 }
 
 }  // namespace tinyobs::tsdb

@@ -102,6 +102,8 @@ std::string EncodePartitionCounts(const PartitionCounts& counts) {
   PutVarint64(&value, counts.unmerged_chunks);
   PutZigZag64(&value, counts.oldest_ms);
   PutZigZag64(&value, counts.newest_ms);
+  value.push_back(static_cast<char>(counts.downsampled));
+  if (counts.downsampled == Downsampled::kUnderWay) PutVarint64(&value, counts.next_series);
   return value;
 }
 
@@ -113,6 +115,11 @@ bool DecodePartitionCounts(std::string_view value, PartitionCounts* counts) {
   counts->unmerged_chunks = reader.Varint64();
   counts->oldest_ms = reader.ZigZag64();
   counts->newest_ms = reader.ZigZag64();
+  const uint8_t downsampled = reader.Byte();
+  if (downsampled > static_cast<uint8_t>(Downsampled::kYes)) return false;
+  counts->downsampled = static_cast<Downsampled>(downsampled);
+  counts->next_series = counts->downsampled == Downsampled::kUnderWay ? reader.Varint64() : 0;
+  counts->touched = 0;
   return reader.ok() && reader.empty();
 }
 

@@ -42,18 +42,36 @@ absl::StatusOr<StoredChunk> ParseStoredChunk(std::string_view key, const Partiti
 // Adds the chunk's samples. DataLoss.
 absl::Status AddStoredChunk(const StoredChunk& stored, ColumnMerger* merger);
 
-// The counts of a partition, or of several.
+// Whether what is in a partition is in the next coarser tier, too; of the coarsest tier: whether
+// the rows of each series were joined. On disk: never renumber.
+enum class Downsampled : uint8_t {
+  kNo = 0,
+  kUnderWay = 1,  // of the series before `next_series`
+  kYes = 2,
+};
+
+// The counts of a partition of a tier, or of several.
 struct PartitionCounts {
-  // Each series and time once. Exact.
+  // Each series and time once; in the coarser tiers, windows. Exact.
   uint64_t samples = 0;
   // Rows, and how many of them were written since the partition was last merged. What merging joins
-  // is counted when it ends, so after a crash these are too high until it ends again.
+  // is counted when it ends, so after a crash these are too high until it ends again. Only raw
+  // partitions are merged; in the coarser tiers the rows are exact.
   uint64_t chunks = 0;
   uint64_t unmerged_chunks = 0;
   // No sample is outside. Deleting samples leaves them as they are.
   int64_t oldest_ms = INT64_MAX;
   int64_t newest_ms = INT64_MIN;
+  // From kUnderWay on, whoever changes a series of the partition leaves a row `touched`.
+  Downsampled downsampled = Downsampled::kNo;
+  uint64_t next_series = 0;
+  // At least as many as there are rows `touched`; 0 = none. Not part of the row, but of memory.
+  uint64_t touched = 0;
 
+  // Windows that were made of it may be left to be taken back, even without a sample in it.
+  bool IsThere() const { return samples > 0 || downsampled != Downsampled::kNo; }
+  // That its windows are there and as it is.
+  bool InCoarser() const { return downsampled == Downsampled::kYes && touched == 0; }
   void Include(int64_t first_ms, int64_t last_ms);
 };
 std::string EncodePartitionCounts(const PartitionCounts& counts);

@@ -5,6 +5,7 @@
 #include "absl/status/statusor.h"
 #include "lib/base/status_macros.h"
 #include "lib/base/strings.h"
+#include "lib/chunk/window.h"
 #include "lib/tsdb/chunk_row.h"
 
 namespace tinyobs::tsdb {
@@ -50,9 +51,10 @@ absl::StatusOr<bool> ReadChunks(const std::string& prefix, const Partitioning& p
 
 ChunkScan::ChunkScan(const lsm::Store* store, const lsm::Snapshot* snapshot,
                      const Partitioning& partitioning, std::vector<uint32_t> partitions,
-                     TimeRange range, size_t series_count)
+                     TimeRange range, size_t series_count, Tier tier)
     : store_(store),
       snapshot_(snapshot),
+      tier_(tier),
       partitioning_(partitioning),
       range_(range),
       by_prefix_(series_count <= kFewSeries || partitions.size() > kIteratorsMax),
@@ -69,28 +71,55 @@ lsm::ReadOptions ChunkScan::Options(std::string prefix) const {
   return options;
 }
 
+Iterator* ChunkScan::Position(Place* place, SeriesId series, const std::string& prefix) {
+  if (by_prefix_) {
+    of_series_ = store_->NewIterator(Options(prefix));
+    of_series_->SeekToFirst();
+    return of_series_.get();
+  }
+  if (place->rows == nullptr) {
+    place->rows = store_->NewIterator(Options(ChunkPrefix(tier_, place->partition)));
+    place->rows->Seek(prefix);
+  } else if (series > place->last_series) {
+    MoveForward(prefix, place->rows.get());
+  } else {
+    place->rows->Seek(prefix);
+  }
+  place->last_series = series;
+  return place->rows.get();
+}
+
 absl::Status ChunkScan::Read(SeriesId series, uint64_t sample_limit, ColumnMerger* merger) {
   for (Place& place : places_) {
-    const std::string prefix = SeriesPrefix(Tier::kRaw, place.partition, series);
-    std::unique_ptr<Iterator> of_series;
-    Iterator* rows = place.rows.get();
-    if (by_prefix_) {
-      of_series = store_->NewIterator(Options(prefix));
-      rows = of_series.get();
-      rows->SeekToFirst();
-    } else if (rows == nullptr) {
-      place.rows = store_->NewIterator(Options(ChunkPrefix(Tier::kRaw, place.partition)));
-      rows = place.rows.get();
-      rows->Seek(prefix);
-    } else if (series > place.last_series) {
-      MoveForward(prefix, rows);
-    } else {
-      rows->Seek(prefix);
-    }
-    place.last_series = series;
+    const std::string prefix = SeriesPrefix(tier_, place.partition, series);
+    Iterator* const rows = Position(&place, series, prefix);
     TINYOBS_ASSIGN_OR_RETURN(const bool more,
                              ReadChunks(prefix, partitioning_, range_, sample_limit, rows, merger));
     if (!more) break;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ChunkScan::ReadWindows(SeriesId series, std::span<const TimeRange> pieces,
+                                    uint32_t columns, uint64_t window_limit, Windows* out) {
+  for (Place& place : places_) {
+    const int64_t start_ms = partitioning_.StartOfNumber(place.partition);
+    const int64_t last_ms = partitioning_.LastMsOf(place.partition);
+    // Those of this partition.
+    while (!pieces.empty() && pieces.front().to_ms < start_ms) pieces = pieces.subspan(1);
+    if (pieces.empty()) break;
+    if (pieces.front().from_ms > last_ms) continue;
+    const std::string prefix = SeriesPrefix(tier_, place.partition, series);
+    Iterator* const rows = Position(&place, series, prefix);
+    for (; rows->Valid() && rows->key().starts_with(prefix); rows->Next()) {
+      for (const TimeRange& piece : pieces) {
+        if (piece.from_ms > last_ms) break;
+        TINYOBS_RETURN_IF_ERROR(chunk::DecodeWindows(rows->value(), ResolutionMs(out->resolution),
+                                                     columns, piece.from_ms, piece.to_ms, out));
+      }
+      if (window_limit > 0 && out->size() > window_limit) return absl::OkStatus();
+    }
+    TINYOBS_RETURN_IF_ERROR(rows->status());
   }
   return absl::OkStatus();
 }

@@ -1,4 +1,5 @@
-// ChunkScan: reads the chunks of series after series out of the LSM, as of one instant.
+// ChunkScan: reads the rows of series after series out of one tier, as of one instant: chunks of
+// raw samples, or rows of windows.
 //
 // Keys begin with the partition, so the chunks of one series lie far apart, but those of
 // neighbouring series side by side. A scan therefore keeps one iterator for each partition and
@@ -12,6 +13,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,15 +32,20 @@ void MoveForward(std::string_view target, Iterator* rows);
 
 class ChunkScan {
  public:
-  // `snapshot` (null: the newest state) must outlive the scan; `partitions`, ascending, are those
-  // that existed then. `series_count`: of how many series chunks will be asked for, about.
+  // `snapshot` (null: the newest state) must outlive the scan; `partitioning` is the tier's;
+  // `partitions`, ascending, are those that existed then. `series_count`: of how many series rows
+  // will be asked for, about.
   ChunkScan(const lsm::Store* store, const lsm::Snapshot* snapshot,
             const Partitioning& partitioning, std::vector<uint32_t> partitions, TimeRange range,
-            size_t series_count);
+            size_t series_count, Tier tier = Tier::kRaw);
 
   // Adds the series' samples within the range to `merger`. Cheapest for ascending series. Stops
-  // early, OK, when the merger holds more than `sample_limit` (0 = none). DataLoss.
+  // early, OK, when the merger holds more than `sample_limit` (0 = none). DataLoss. REQUIRES: kRaw.
   absl::Status Read(SeriesId series, uint64_t sample_limit, ColumnMerger* merger);
+  // Appends `columns` (a set of WindowColumn) of the series' windows that overlap `pieces`, which
+  // ascend and lie within the range. Stops early as Read. DataLoss. REQUIRES: not kRaw.
+  absl::Status ReadWindows(SeriesId series, std::span<const TimeRange> pieces, uint32_t columns,
+                           uint64_t window_limit, Windows* out);
 
  private:
   struct Place {
@@ -47,14 +54,18 @@ class ChunkScan {
     SeriesId last_series = 0;
   };
   lsm::ReadOptions Options(std::string prefix) const;
+  // Rows of `place` at the first one not before `prefix`, which is of the series.
+  Iterator* Position(Place* place, SeriesId series, const std::string& prefix);
 
   const lsm::Store* const store_;
   const lsm::Snapshot* const snapshot_;
+  const Tier tier_;
   const Partitioning partitioning_;
   const TimeRange range_;
   bool by_prefix_;
   bool fill_cache_;
   std::vector<Place> places_;
+  std::unique_ptr<Iterator> of_series_;  // with by_prefix_
 };
 
 // What both ways to read share: adds what `rows`, at the first key not before `prefix` (a

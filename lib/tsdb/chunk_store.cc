@@ -12,32 +12,51 @@
 
 namespace tinyobs::tsdb {
 
-namespace {
-
-// The chunks are covered by the head log until the LSM has flushed them.
-lsm::WriteOptions Unlogged() {
-  lsm::WriteOptions options;
-  options.skip_wal = true;
-  return options;
+absl::StatusOr<ChunkStore::DropEnds> ChunkStore::LoadDropped() {
+  DropEnds unfinished;
+  for (const Tier tier : kAllTiers) {
+    std::string value;
+    const absl::Status found = store_->Get(DroppedRowKey(tier), &value);
+    if (absl::IsNotFound(found)) continue;
+    TINYOBS_RETURN_IF_ERROR(found);
+    ByteReader reader(value);
+    const uint32_t dropped_before = reader.BigEndian32();
+    unfinished[tier] = reader.BigEndian32();
+    if (!reader.ok() || !reader.empty()) {
+      return absl::DataLossError(
+          StrCat("row of a drop: expected two partitions, found ", EscapeForMessage(value)));
+    }
+    MutexLock lock(&mutex_);
+    TierOf(tier).dropped_before = dropped_before;
+  }
+  return unfinished;
 }
 
-}  // namespace
-
-absl::StatusOr<uint32_t> ChunkStore::UnfinishedDrop() const {
-  std::string value;
-  const absl::Status found = store_->Get(RowPrefix(RowKind::kDropping), &value);
-  if (absl::IsNotFound(found)) return 0;
-  TINYOBS_RETURN_IF_ERROR(found);
-  ByteReader reader(value);
-  const uint32_t end_partition = reader.BigEndian32();
-  if (reader.ok() && reader.empty()) return end_partition;
-  return absl::DataLossError(
-      StrCat("row of a drop: expected a partition, found ", EscapeForMessage(value)));
+absl::Status ChunkStore::LoadTouched() {
+  lsm::ReadOptions options;
+  options.prefix = RowPrefix(RowKind::kTouched);
+  options.fill_cache = false;
+  const auto rows = store_->NewIterator(options);
+  for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
+    ByteReader key(rows->key().substr(options.prefix.size()));
+    const uint8_t tier = key.Byte();
+    const uint32_t partition = key.BigEndian32();
+    key.BigEndian64();
+    // Of a partition that is not there: a drop that a crash cut short takes it along.
+    if (!key.ok() || !key.empty() || tier < 1 || tier > kDataTiers.size()) {
+      return absl::DataLossError(StrCat("touched row ", EscapeForMessage(rows->key()),
+                                        ": expected tier, partition and series"));
+    }
+    const auto staged = staged_.find({static_cast<Tier>(tier), partition});
+    if (staged != staged_.end()) ++staged->second.touched;
+  }
+  return rows->status();
 }
 
 absl::Status ChunkStore::Load(bool read_only) {
+  MutexLock ageing(&ageing_turn_);
   MutexLock turn(&turn_);
-  TINYOBS_ASSIGN_OR_RETURN(const uint32_t end_partition, UnfinishedDrop());
+  TINYOBS_ASSIGN_OR_RETURN(const DropEnds ends, LoadDropped());
   lsm::ReadOptions options;
   options.prefix = RowPrefix(RowKind::kPartition);
   const auto rows = store_->NewIterator(options);
@@ -45,46 +64,58 @@ absl::Status ChunkStore::Load(bool read_only) {
   lsm::WriteBatch gone;
   for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
     ByteReader key(rows->key().substr(options.prefix.size()));
-    const uint8_t tier = key.Byte();
+    const uint8_t number = key.Byte();
     const uint32_t partition = key.BigEndian32();
     PartitionCounts counts;
-    if (!key.ok() || !key.empty() || !DecodePartitionCounts(rows->value(), &counts)) {
+    if (!key.ok() || !key.empty() || number < 1 || number > kDataTiers.size() ||
+        !DecodePartitionCounts(rows->value(), &counts)) {
       return absl::DataLossError(StrCat("partition row ", EscapeForMessage(rows->key()),
                                         ": expected tier, number and counts, found ",
                                         EscapeForMessage(rows->value())));
     }
-    if (tier != static_cast<uint8_t>(Tier::kRaw)) continue;
-    if (partition >= end_partition) {
-      staged_[partition] = counts;
+    const Tier tier = static_cast<Tier>(number);
+    if (partition >= ends[tier]) {
+      staged_[{tier, partition}] = counts;
     } else {
       gone.Delete(rows->key());
+      TINYOBS_RETURN_IF_ERROR(DeleteTouched(tier, partition, &gone));
     }
   }
   TINYOBS_RETURN_IF_ERROR(rows->status());
+  TINYOBS_RETURN_IF_ERROR(LoadTouched());
   Publish();
-  if (end_partition == 0 || read_only) return absl::OkStatus();
-  if (!gone.empty()) TINYOBS_RETURN_IF_ERROR(store_->Write(Unlogged(), gone));
-  return FinishDrop(end_partition);
+  if (read_only) return absl::OkStatus();
+  if (!gone.empty()) TINYOBS_RETURN_IF_ERROR(store_->Write(lsm::kUnlogged, gone));
+  return FinishDrop(ends);
 }
 
-PartitionCounts* ChunkStore::Staged(uint32_t partition) {
-  const auto [at, is_new] = staged_.try_emplace(partition);
+PartitionCounts* ChunkStore::Staged(Tier tier, uint32_t partition) {
+  const auto [at, is_new] = staged_.try_emplace({tier, partition});
   if (is_new) {
     MutexLock lock(&mutex_);
-    const auto published = partitions_.find(partition);
-    if (published != partitions_.end()) at->second = published->second;
+    const auto& partitions = TierOf(tier).partitions;
+    const auto published = partitions.find(partition);
+    if (published != partitions.end()) at->second = published->second;
   }
   return &at->second;
+}
+
+void ChunkStore::Touch(Tier tier, uint32_t partition, SeriesId series, lsm::WriteBatch* batch) {
+  PartitionCounts* const counts = Staged(tier, partition);
+  if (counts->downsampled == Downsampled::kNo) return;
+  batch->Put(TouchedRowKey(tier, partition, series), {});
+  ++counts->touched;
 }
 
 void ChunkStore::StageChunk(const NewChunk& chunk, lsm::WriteBatch* batch) {
   const ChunkKey key = RawChunkKey(partitioning_, chunk.series, chunk.timestamps_ms.front());
   TINYOBS_DCHECK(partitioning_.NumberOf(chunk.timestamps_ms.back()) == key.partition);
   const GenerationRun run{0, chunk.timestamps_ms.size()};
-  std::string value;
-  EncodeStoredChunk({&run, 1}, chunk.timestamps_ms, chunk.values, &encoder_, &value, chunk.hint);
-  batch->Put(EncodeChunkKey(key), value);
-  PartitionCounts* const counts = Staged(key.partition);
+  value_.clear();
+  EncodeStoredChunk({&run, 1}, chunk.timestamps_ms, chunk.values, &encoder_, &value_, chunk.hint);
+  batch->Put(EncodeChunkKey(key), value_);
+  Touch(Tier::kRaw, key.partition, chunk.series, batch);
+  PartitionCounts* const counts = Staged(Tier::kRaw, key.partition);
   counts->samples += chunk.timestamps_ms.size();
   ++counts->chunks;
   ++counts->unmerged_chunks;
@@ -103,7 +134,8 @@ absl::Status ChunkStore::PlaceChunks(std::span<const NewChunk* const> chunks, It
   const std::string prefix = SeriesPrefix(Tier::kRaw, partition, chunks[0]->series);
   MoveForward(prefix, rows);
   TINYOBS_RETURN_IF_ERROR(series_rows_.Load(prefix, range, rows));
-  PartitionCounts* const counts = Staged(partition);
+  Touch(Tier::kRaw, partition, chunks[0]->series, batch);
+  PartitionCounts* const counts = Staged(Tier::kRaw, partition);
   for (const NewChunk* const chunk : chunks) {
     TINYOBS_ASSIGN_OR_RETURN(const uint64_t new_times,
                              series_rows_.Place(*chunk, merging_ != partition, &encoder_));
@@ -158,63 +190,116 @@ absl::Status ChunkStore::Write(std::span<const NewChunk> chunks) {
 }
 
 absl::Status ChunkStore::Commit(lsm::WriteBatch* batch) {
-  for (const auto& [partition, counts] : staged_) {
-    const std::string key = PartitionRowKey(Tier::kRaw, partition);
-    if (counts.samples > 0) {
+  for (const auto& [place, counts] : staged_) {
+    const std::string key = PartitionRowKey(place.first, place.second);
+    if (counts.IsThere()) {
       batch->Put(key, EncodePartitionCounts(counts));
     } else {
       batch->Delete(key);
     }
   }
-  const absl::Status status = store_->Write(Unlogged(), *batch);
+  const absl::Status status = store_->Write(lsm::kUnlogged, *batch);
   if (!status.ok()) staged_.clear();
   return status;
 }
 
 void ChunkStore::Publish() {
   MutexLock lock(&mutex_);
-  for (const auto& [partition, counts] : staged_) {
-    if (counts.samples > 0) {
-      partitions_[partition] = counts;
-    } else {
-      partitions_.erase(partition);
+  for (const auto& [place, counts] : staged_) {
+    auto& partitions = TierOf(place.first).partitions;
+    const auto known = partitions.find(place.second);
+    const bool was_in_coarser = known != partitions.end() && known->second.InCoarser();
+    if (was_in_coarser != counts.InCoarser()) ++marks_version_;
+    if (counts.IsThere()) {
+      partitions[place.second] = counts;
+    } else if (known != partitions.end()) {
+      partitions.erase(known);
     }
   }
   staged_.clear();
 }
 
-PartitionCounts ChunkStore::Totals() const {
+PartitionCounts ChunkStore::Totals(Tier tier) const {
   MutexLock lock(&mutex_);
   PartitionCounts totals;
-  for (const auto& [partition, counts] : partitions_) {
+  for (const auto& [partition, counts] : TierOf(tier).partitions) {
     totals.samples += counts.samples;
     totals.chunks += counts.chunks;
     totals.unmerged_chunks += counts.unmerged_chunks;
+    totals.touched += counts.touched;
     totals.Include(counts.oldest_ms, counts.newest_ms);
   }
   return totals;
 }
 
-std::vector<uint32_t> ChunkStore::Partitions(TimeRange range) const {
+std::vector<uint32_t> ChunkStore::Partitions(TimeRange range, Tier tier) const {
   std::vector<uint32_t> numbers;
   if (range.from_ms > range.to_ms) return numbers;
   MutexLock lock(&mutex_);
-  const auto end = partitions_.upper_bound(partitioning_.NumberOf(range.to_ms));
-  for (auto at = partitions_.lower_bound(partitioning_.NumberOf(range.from_ms)); at != end; ++at) {
+  const auto& partitions = TierOf(tier).partitions;
+  const auto end = partitions.upper_bound(partitioning(tier).NumberOf(range.to_ms));
+  for (auto at = partitions.lower_bound(partitioning(tier).NumberOf(range.from_ms)); at != end;
+       ++at) {
     numbers.push_back(at->first);
   }
   return numbers;
 }
 
+std::vector<std::pair<uint32_t, PartitionCounts>> ChunkStore::Counts(Tier tier) const {
+  MutexLock lock(&mutex_);
+  const auto& partitions = TierOf(tier).partitions;
+  return {partitions.begin(), partitions.end()};
+}
+
+uint32_t ChunkStore::DroppedBefore(Tier tier) const {
+  MutexLock lock(&mutex_);
+  return TierOf(tier).dropped_before;
+}
+
+TierMarks ChunkStore::Marks(TimeRange range) const {
+  // Whether a partition of 5m is complete is a question to all raw ones in it.
+  const Partitioning& days = partitioning(Tier::kFiveMinutes);
+  const uint32_t first = days.NumberOf(range.from_ms);
+  const uint32_t last = days.NumberOf(range.to_ms);
+  TierMarks marks;
+  MutexLock lock(&mutex_);
+  const auto& raw = TierOf(Tier::kRaw);
+  const auto& five_minutes = TierOf(Tier::kFiveMinutes);
+  for (auto at = raw.partitions.lower_bound(partitioning_.NumberOf(days.StartOfNumber(first)));
+       at != raw.partitions.end() && partitioning_.StartOfNumber(at->first) <= days.LastMsOf(last);
+       ++at) {
+    marks.raw.push_back({at->first, at->second.InCoarser()});
+  }
+  for (auto at = five_minutes.partitions.lower_bound(first);
+       at != five_minutes.partitions.end() && at->first <= last; ++at) {
+    marks.five_minutes.push_back({at->first, at->second.InCoarser()});
+  }
+  const bool has_hours = !TierOf(Tier::kOneHour).partitions.empty();
+  if (raw.dropped_before > 0 && (has_hours || !five_minutes.partitions.empty())) {
+    marks.raw_from_ms = partitioning_.StartOfNumber(raw.dropped_before);
+  }
+  if (five_minutes.dropped_before > 0 && has_hours) {
+    marks.five_minutes_from_ms = days.StartOfNumber(five_minutes.dropped_before);
+  }
+  return marks;
+}
+
+uint64_t ChunkStore::marks_version() const {
+  MutexLock lock(&mutex_);
+  return marks_version_;
+}
+
 absl::StatusOr<std::optional<uint32_t>> ChunkStore::LastPartitionOf(SeriesId series) const {
-  const std::vector<uint32_t> partitions = Partitions({});
-  for (auto partition = partitions.rbegin(); partition != partitions.rend(); ++partition) {
-    lsm::ReadOptions options;
-    options.prefix = SeriesPrefix(Tier::kRaw, *partition, series);
-    const auto rows = store_->NewIterator(options);
-    rows->SeekToFirst();
-    if (rows->Valid()) return *partition;
-    TINYOBS_RETURN_IF_ERROR(rows->status());
+  for (const Tier tier : kDataTiers) {
+    const std::vector<uint32_t> partitions = Partitions({}, tier);
+    for (auto partition = partitions.rbegin(); partition != partitions.rend(); ++partition) {
+      lsm::ReadOptions options;
+      options.prefix = SeriesPrefix(tier, *partition, series);
+      const auto rows = store_->NewIterator(options);
+      rows->SeekToFirst();
+      if (rows->Valid()) return partitioning_.NumberOf(partitioning(tier).LastMsOf(*partition));
+      TINYOBS_RETURN_IF_ERROR(rows->status());
+    }
   }
   return std::nullopt;
 }

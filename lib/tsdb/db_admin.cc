@@ -1,5 +1,5 @@
 // What changes the set of series and partitions other than by writing samples: deleting, expiring,
-// retiring idle series, copying the database.
+// retiring idle series.
 //
 // A series may only go when no record of the head log and no checkpoint names its number, or the
 // next replay would meet samples without a series. So each of these begins a new segment with a
@@ -11,7 +11,6 @@
 #include "lib/base/strings.h"
 #include "lib/tsdb/db_impl.h"
 #include "lib/tsdb/series_snapshot.h"
-#include "lib/vfs/whole_file.h"
 
 namespace tinyobs::tsdb {
 
@@ -19,38 +18,17 @@ namespace {
 
 // Series taken out of memory in one turn of the queue: a millisecond or two.
 constexpr size_t kRemovedPerTurn = 1024;
-// A series is idle when it has had no sample for so many whole partitions.
-constexpr int64_t kIdlePartitions = 1;
+// A series is idle when it has had no sample for this part of a partition, and is looked for as
+// often: so it leaves memory one to two of these after its last sample.
+constexpr int64_t kIdleFraction = 2;
 // It takes a checkpoint to let series go, so some must have gathered.
 constexpr size_t kLeastIdleSeries = 256;
 constexpr size_t kLeastIdleFraction = 16;
-
-// Of the segment that a copy begins with: what was committed while the checkpoint was written.
-constexpr uint64_t kMaxCopiedSegmentBytes = 1 << 30;
-
-lsm::WriteOptions Unlogged() {
-  lsm::WriteOptions options;
-  options.skip_wal = true;
-  return options;
-}
 
 }  // namespace
 
 absl::Status DbImpl::DropSeriesSnapshot() {
   return DeleteSeriesSnapshots(file_system_, head_folder_);
-}
-
-// Beside the newest checkpoint, when there is one.
-absl::Status DbImpl::SaveSeriesSnapshot() {
-  TINYOBS_ASSIGN_OR_RETURN(const HeadFiles files, ListHeadFiles(file_system_, head_folder_));
-  const uint64_t number = files.newest_checkpoint();
-  if (number == 0 || (!files.snapshots.empty() && files.snapshots.back() == number)) {
-    return absl::OkStatus();
-  }
-  // What was removed since must be as durable as the file that does not have it.
-  TINYOBS_RETURN_IF_ERROR(store_->Flush());
-  return WriteSeriesSnapshot(file_system_, SeriesSnapshotPath(head_folder_, number), number, index_,
-                             catalog_.saved_end());
 }
 
 absl::Status DbImpl::TakeOut(std::span<const SeriesRef> refs, bool go_idle) {
@@ -63,12 +41,13 @@ absl::Status DbImpl::TakeOut(std::span<const SeriesRef> refs, bool go_idle) {
     for (const SeriesRef ref : refs) {
       ids.push_back(index_.IdOf(ref));
       labels.push_back(index_.LabelsOf(ref).canonical_bytes());
-      series.push_back({ids.back(), labels.back(), partitioning_.NumberOf(LastSampleMs(ref))});
+      const int64_t last_ms = LastSampleMs(ref);
+      series.push_back({ids.back(), labels.back(), partitioning_.NumberOf(last_ms), last_ms});
     }
     lsm::WriteBatch batch;
     if (go_idle) idle_->PutIdle(series, &batch);
     catalog_.PutRemoved(ids, &batch);
-    if (const auto written = store_->Write(Unlogged(), batch); !written.ok()) {
+    if (const auto written = store_->Write(lsm::kUnlogged, batch); !written.ok()) {
       if (go_idle) idle_->Discard();
       return written;
     }
@@ -78,7 +57,14 @@ absl::Status DbImpl::TakeOut(std::span<const SeriesRef> refs, bool go_idle) {
       index_.Remove(refs);
     }
     head_.RemoveSeries(refs);
-    accounts_.index->SetUsed(index_.MemoryBytes());
+    for (const std::string& canonical : labels) {
+      if (go_idle) {
+        cardinality_.NoteIdle(canonical);
+      } else {
+        cardinality_.Remove(MetricOf(canonical), 1);
+      }
+    }
+    ChargeIndex();
     return absl::OkStatus();
   });
 }
@@ -104,14 +90,61 @@ class DbImpl::NamesWatch {
   DbImpl* const db_;
 };
 
+// Takes the idle series that are dropped off the count, while commits go on.
+//
+// Begin notes which they are at one instant between two commits: all in the groups, but for those
+// that are in memory again. From then on a series that comes back from these groups counts as new,
+// so when they are gone, exactly what was noted must go.
+class DbImpl::IdleDrop {
+ public:
+  IdleDrop(DbImpl* db, uint32_t partition) : db_(db), partition_(partition) {}
+  ~IdleDrop() {
+    db_->queue_
+        .RunAlone([this]() -> absl::Status {
+          db_->dropping_before_ = 0;
+          // After an error, some that came back may count twice.
+          return done_ ? absl::OkStatus() : db_->CountSeries(/*any_in_both=*/true);
+        })
+        .IgnoreError();
+  }
+  IdleDrop(const IdleDrop&) = delete;
+  IdleDrop& operator=(const IdleDrop&) = delete;
+
+  absl::Status Begin() {
+    return db_->queue_.RunAlone([this]() -> absl::Status {
+      return db_->sealer_->Alone([this]() -> absl::Status {
+        db_->dropping_before_ = partition_;
+        const SeriesIndex& index = db_->index_;
+        const bool any_in_both = db_->catalog_.saved_end() < index.series_end();
+        return db_->idle_->ForEach(partition_, [&](const IdleSeries::Series& series) {
+          const std::string_view labels = series.canonical_labels;
+          if (any_in_both && index.Find(labels, index.KeyOf(labels)).has_value()) return;
+          ++series_[ToAbsl(MetricOf(labels))];
+        });
+      });
+    });
+  }
+  // They are gone.
+  void Done() {
+    for (const auto& [metric, series] : series_) db_->cardinality_.Remove(metric, series);
+    done_ = true;
+  }
+
+ private:
+  DbImpl* const db_;
+  const uint32_t partition_;
+  absl::flat_hash_map<std::string, uint64_t> series_;  // by metric
+  bool done_ = false;
+};
+
 // The leader's. An upper bound: what the head knows may be a late sample of a series that was
 // written to in an earlier life.
 int64_t DbImpl::LastSampleMs(SeriesRef ref) const {
   return std::max(head_.LastMs(ref), horizon_ms_);
 }
 
-// Series with nothing in the head and no sample since `before_ms`; `maybe`: also those of which
-// only the LSM knows whether they had one.
+// Series without a sample since `before_ms`; `maybe`: also those of which only the LSM knows
+// whether they had one.
 std::vector<SeriesRef> DbImpl::FindIdle(int64_t before_ms, bool maybe) {
   constexpr SeriesRef kPerTurn = 1 << 14;
   std::vector<SeriesRef> idle;
@@ -120,7 +153,7 @@ std::vector<SeriesRef> DbImpl::FindIdle(int64_t before_ms, bool maybe) {
     queue_
         .RunAlone([&]() -> absl::Status {
           for (SeriesRef ref = begin; ref < std::min(end, begin + kPerTurn); ++ref) {
-            if (!head_.Contains(ref) || !head_.IsIdle(ref)) continue;
+            if (!head_.Contains(ref)) continue;
             const int64_t last_ms = maybe ? head_.LastMs(ref) : LastSampleMs(ref);
             if (last_ms < before_ms) idle.push_back(ref);
           }
@@ -137,32 +170,34 @@ bool DbImpl::MayGo(SeriesRef ref) const {
 }
 
 absl::Status DbImpl::RetireIdleSeries() {
-  const uint32_t partition = partitioning_.NumberOf(clock_->NowMs());
-  if (partition == retired_in_partition_) return absl::OkStatus();
-  retired_in_partition_ = partition;
-  const int64_t before_ms =
-      partitioning_.StartOf(clock_->NowMs()) - kIdlePartitions * partitioning_.partition_ms();
+  const int64_t now_ms = clock_->NowMs();
+  const int64_t idle_ms = std::max<int64_t>(1, partitioning_.partition_ms() / kIdleFraction);
+  const int64_t begin_ms = partitioning_.StartOf(now_ms);
+  const int64_t due_ms = begin_ms + (now_ms - begin_ms) / idle_ms * idle_ms;
+  if (due_ms == retired_at_ms_) return absl::OkStatus();
+  retired_at_ms_ = due_ms;
+  const int64_t before_ms = due_ms - idle_ms;
   const NamesWatch watch(this);  // first: what is named after a look must be known
   const std::vector<SeriesRef> idle = FindIdle(before_ms, /*maybe=*/false);
   const size_t least = std::max<size_t>(kLeastIdleSeries, index_.size() / kLeastIdleFraction);
   if (idle.size() < least) return absl::OkStatus();
   TINYOBS_RETURN_IF_ERROR(DropSeriesSnapshot());
-  TINYOBS_RETURN_IF_ERROR(RotateAndCheckpoint());
+  // What they still have in the head will not grow: the checkpoint has it sealed.
   for (size_t begin = 0; begin < idle.size(); begin += kRemovedPerTurn) {
-    const auto slice =
-        std::span(idle).subspan(begin, std::min(kRemovedPerTurn, idle.size() - begin));
+    const size_t end = std::min(begin + kRemovedPerTurn, idle.size());
     TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([&]() -> absl::Status {
-      std::vector<SeriesRef> refs;
-      for (const SeriesRef ref : slice) {
-        if (MayGo(ref)) refs.push_back(ref);
+      for (size_t i = begin; i < end; ++i) {
+        head_.Freeze(idle[i], idle[i] + 1, MonotonicMs(), /*everything=*/true);
       }
-      return TakeOut(refs, /*go_idle=*/true);
+      return absl::OkStatus();
     }));
   }
+  TINYOBS_RETURN_IF_ERROR(RotateAndCheckpoint());
+  TINYOBS_RETURN_IF_ERROR(RemoveSeries(idle, /*go_idle=*/true, /*look=*/false));
   return absl::OkStatus();
 }
 
-absl::Status DbImpl::RemoveEmptySeries(std::span<const SeriesRef> candidates, bool look) {
+absl::Status DbImpl::RemoveSeries(std::span<const SeriesRef> candidates, bool go_idle, bool look) {
   for (size_t begin = 0; begin < candidates.size(); begin += kRemovedPerTurn) {
     const auto slice =
         candidates.subspan(begin, std::min(kRemovedPerTurn, candidates.size() - begin));
@@ -176,7 +211,7 @@ absl::Status DbImpl::RemoveEmptySeries(std::span<const SeriesRef> candidates, bo
         }
         refs.push_back(ref);
       }
-      return TakeOut(refs, /*go_idle=*/false);
+      return TakeOut(refs, go_idle);
     }));
   }
   return absl::OkStatus();
@@ -184,7 +219,7 @@ absl::Status DbImpl::RemoveEmptySeries(std::span<const SeriesRef> candidates, bo
 
 absl::Status DbImpl::WriteIdle(const lsm::WriteBatch& batch) {
   WriterMutexLock lock(&membership_);
-  if (const auto written = store_->Write(Unlogged(), batch); !written.ok()) {
+  if (const auto written = store_->Write(lsm::kUnlogged, batch); !written.ok()) {
     idle_->Discard();
     return written;
   }
@@ -220,9 +255,10 @@ absl::Status DbImpl::Delete(const std::vector<Matcher>& matchers, TimeRange rang
   for (const SeriesSetImpl::Entry& entry : selection.idle) ids.push_back(entry.id);
   std::sort(ids.begin(), ids.end());
   TINYOBS_RETURN_IF_ERROR(chunks_->DeleteRange(ids, range).status());
+  TINYOBS_RETURN_IF_ERROR(downsampler_->DeleteRange(ids, range));
   // The log still has the samples; after this nothing brings them back.
   TINYOBS_RETURN_IF_ERROR(RotateAndCheckpoint());
-  TINYOBS_RETURN_IF_ERROR(RemoveEmptySeries(selection.match.refs, /*look=*/true));
+  TINYOBS_RETURN_IF_ERROR(RemoveSeries(selection.match.refs, /*go_idle=*/false, /*look=*/true));
   for (const SeriesSetImpl::Entry& entry : selection.idle) {
     TINYOBS_ASSIGN_OR_RETURN(const auto last, chunks_->LastPartitionOf(entry.id));
     if (last.has_value()) continue;
@@ -230,41 +266,72 @@ absl::Status DbImpl::Delete(const std::vector<Matcher>& matchers, TimeRange rang
     const std::string& canonical = labels.canonical_bytes();
     TINYOBS_ASSIGN_OR_RETURN(const auto found, idle_->Find(canonical, index_.KeyOf(canonical)));
     if (!found.has_value() || found->id != entry.id) continue;
-    TINYOBS_RETURN_IF_ERROR(sealer_->Alone([&]() -> absl::Status {
-      lsm::WriteBatch batch;
-      TINYOBS_RETURN_IF_ERROR(idle_->PutRevived(canonical, &batch));
-      return WriteIdle(batch);
+    TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([&]() -> absl::Status {
+      return sealer_->Alone([&]() -> absl::Status {
+        lsm::WriteBatch batch;
+        TINYOBS_RETURN_IF_ERROR(idle_->PutRevived(canonical, &batch));
+        if (batch.empty()) return absl::OkStatus();  // it is back in memory
+        TINYOBS_RETURN_IF_ERROR(WriteIdle(batch));
+        if (!index_.Find(canonical, index_.KeyOf(canonical)).has_value()) {
+          cardinality_.Remove(MetricOf(canonical), 1);
+        }
+        return absl::OkStatus();
+      });
     }));
   }
   return store_->Flush();
 }
 
 // Freezes the series that have something open or late before `time_ms`.
-absl::Status DbImpl::FreezeBefore(int64_t time_ms) {
+absl::StatusOr<int64_t> DbImpl::FreezeBefore(int64_t time_ms) {
   constexpr SeriesRef kPerTurn = 1024;
   HeadPin pin;
+  int64_t left_ms = INT64_MAX;
   const SeriesRef end = index_.ref_limit();
   for (SeriesRef begin = 0; begin < end; begin += kPerTurn) {
     TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([&]() -> absl::Status {
       head_.PinUnfrozen(begin, begin + kPerTurn, &pin);
       for (const HeadPin::Stretch& stretch : pin.stretches) {
-        if (stretch.first_ms >= time_ms) continue;
+        if (stretch.first_ms >= time_ms) {
+          left_ms = std::min(left_ms, stretch.first_ms);
+          continue;
+        }
         head_.Freeze(stretch.ref, stretch.ref + 1, MonotonicMs(), /*everything=*/true);
       }
       return absl::OkStatus();
     }));
   }
-  return absl::OkStatus();
+  return left_ms;
+}
+
+absl::Status DbImpl::MakeRoom(int64_t dropped_before_ms) {
+  bool is_full = absl::IsResourceExhausted(store_->Stats().background_error);
+  {
+    MutexLock lock(&state_);
+    is_full = is_full || absl::IsResourceExhausted(error_);
+  }
+  if (!is_full) return absl::OkStatus();
+  TINYOBS_RETURN_IF_ERROR(chunks_->UnlinkBefore(dropped_before_ms));
+  return ResumeInTurn();
 }
 
 absl::Status DbImpl::DropBefore(int64_t time_ms) {
   MutexLock turn(&upkeep_);
+  if (read_only_) return CheckWritable();
+  TINYOBS_RETURN_IF_ERROR(CheckOpen());
+  TINYOBS_RETURN_IF_ERROR(MakeRoom(time_ms));
   TINYOBS_RETURN_IF_ERROR(CheckWritable());
-  // Partitions from this one on are kept, and with them the series that were last seen in them.
-  const uint32_t kept = partitioning_.NumberOf(time_ms);
-  const int64_t kept_ms = partitioning_.StartOfNumber(kept);
+  return DropTiers(chunks_->EndsAt(time_ms, time_ms, time_ms));
+}
+
+absl::Status DbImpl::DropTiers(const ChunkStore::DropEnds& ends) {
+  // Partitions from these on are kept, and with them the series that were last seen in them.
+  const int64_t kept_ms = partitioning_.StartOfNumber(ends[Tier::kRaw]);
+  const int64_t kept_series_ms = partitioning_.StartOfNumber(ends[Tier::kIdle]);
   // What the head and the log have of the others would bring them back: it goes into chunks first.
-  TINYOBS_RETURN_IF_ERROR(FreezeBefore(kept_ms));
+  RaiseFloor(kept_ms);
+  head_.WatchOldest();
+  TINYOBS_ASSIGN_OR_RETURN(const int64_t left_ms, FreezeBefore(kept_ms));
   TINYOBS_RETURN_IF_ERROR(sealer_->All());
   const NamesWatch watch(this);
   bool checkpointed = false;
@@ -273,11 +340,13 @@ absl::Status DbImpl::DropBefore(int64_t time_ms) {
     TINYOBS_RETURN_IF_ERROR(RotateAndCheckpoint());
     checkpointed = true;
   }
+  IdleDrop idle_drop(this, ends[Tier::kIdle]);
+  TINYOBS_RETURN_IF_ERROR(idle_drop.Begin());
   // The idle series of the others go in bounded batches, the last together with the partitions.
   TINYOBS_RETURN_IF_ERROR(sealer_->Alone([&]() -> absl::Status {
     while (true) {
       lsm::WriteBatch batch;
-      const auto more = idle_->PutDropped(kept, &batch);
+      const auto more = idle_->PutDropped(ends[Tier::kIdle], &batch);
       if (!more.ok()) {
         idle_->Discard();
         return more.status();
@@ -286,7 +355,7 @@ absl::Status DbImpl::DropBefore(int64_t time_ms) {
         TINYOBS_RETURN_IF_ERROR(WriteIdle(batch));
         continue;
       }
-      const auto dropped = chunks_->DropBefore(time_ms, std::move(batch));
+      const auto dropped = chunks_->DropBefore(ends, std::move(batch));
       if (!dropped.ok()) {
         idle_->Discard();
         return dropped.status();
@@ -297,13 +366,15 @@ absl::Status DbImpl::DropBefore(int64_t time_ms) {
       return absl::OkStatus();
     }
   }));
-  std::vector<SeriesRef> empty = FindIdle(kept_ms, /*maybe=*/checkpointed);
+  idle_drop.Done();
+  head_.SetOldest(left_ms);
+  std::vector<SeriesRef> empty = FindIdle(kept_series_ms, /*maybe=*/checkpointed);
   if (empty.empty()) return absl::OkStatus();
   if (!checkpointed) {
     TINYOBS_RETURN_IF_ERROR(DropSeriesSnapshot());
     TINYOBS_RETURN_IF_ERROR(RotateAndCheckpoint());
   }
-  if (horizon_ms_ >= kept_ms) {
+  if (horizon_ms_ >= kept_series_ms) {
     // Some may have younger chunks, of earlier lives. Commits go on meanwhile: a series that gets
     // samples is named, and stays.
     std::vector<SeriesRef> maybe;
@@ -313,52 +384,8 @@ absl::Status DbImpl::DropBefore(int64_t time_ms) {
       if (!last.has_value()) empty.push_back(ref);
     }
   }
-  TINYOBS_RETURN_IF_ERROR(RemoveEmptySeries(empty, /*look=*/false));
+  TINYOBS_RETURN_IF_ERROR(RemoveSeries(empty, /*go_idle=*/false, /*look=*/false));
   return store_->Flush();
-}
-
-absl::Status DbImpl::Checkpoint(const std::string& folder) {
-  MutexLock turn(&upkeep_);
-  TINYOBS_RETURN_IF_ERROR(CheckWritable());
-  if (options_.in_memory) {
-    return absl::FailedPreconditionError(StrCat(path_, ": a database in memory cannot be copied"));
-  }
-  if (file_system_->FileExists(folder)) {
-    return absl::FailedPreconditionError(StrCat(folder, ": exists; give a folder that does not"));
-  }
-  if (const std::string parent = DirectoryOf(folder); !file_system_->FileExists(parent)) {
-    return absl::NotFoundError(StrCat(parent, ": no such folder; create it first"));
-  }
-  // A short log, so that little is copied while commits wait.
-  TINYOBS_RETURN_IF_ERROR(RotateAndCheckpoint());
-  const std::string partial = folder + ".partial";
-  TINYOBS_RETURN_IF_ERROR(DeleteTree(file_system_, partial));
-  absl::Status status = CopyTo(partial);
-  if (status.ok()) status = file_system_->RenameFile(partial, folder);
-  if (status.ok()) return file_system_->SyncDirectory(DirectoryOf(folder));
-  DeleteTree(file_system_, partial).IgnoreError();  // the first error says more
-  return status;
-}
-
-absl::Status DbImpl::CopyTo(const std::string& partial) {
-  const std::string head = partial + "/head";
-  TINYOBS_RETURN_IF_ERROR(file_system_->CreateDirectories(head));
-  TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([&]() -> absl::Status {
-    const uint64_t number = log_.number();
-    TINYOBS_RETURN_IF_ERROR(Fail("syncing the head log", log_.Sync()));
-    return sealer_->Alone([&]() -> absl::Status {
-      TINYOBS_RETURN_IF_ERROR(file_system_->LinkFile(CheckpointPath(head_folder_, number),
-                                                     CheckpointPath(head, number)));
-      TINYOBS_ASSIGN_OR_RETURN(
-          const std::string segment,
-          ReadWholeFile(file_system_, SegmentPath(head_folder_, number), kMaxCopiedSegmentBytes));
-      TINYOBS_RETURN_IF_ERROR(ReplaceWholeFile(file_system_, SegmentPath(head, number), segment));
-      return store_->Checkpoint(partial + "/lsm");
-    });
-  }));
-  TINYOBS_RETURN_IF_ERROR(file_system_->LinkFile(path_ + "/IDENTITY", partial + "/IDENTITY"));
-  TINYOBS_RETURN_IF_ERROR(file_system_->SyncDirectory(head));
-  return file_system_->SyncDirectory(partial);
 }
 
 }  // namespace tinyobs::tsdb

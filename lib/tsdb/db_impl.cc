@@ -18,6 +18,11 @@ absl::StatusOr<std::unique_ptr<Db>> Db::OpenReadOnly(const std::string& path,
   return tsdb::DbImpl::OpenReadOnly(path, options);
 }
 
+absl::StatusOr<std::vector<std::string>> Db::Repair(const std::string& path,
+                                                    const Options& options) {
+  return tsdb::DbImpl::Repair(path, options);
+}
+
 }  // namespace tinyobs
 
 namespace tinyobs::tsdb {
@@ -69,9 +74,16 @@ absl::Status DbImpl::CheckWritable() const {
 absl::Status DbImpl::Admission() {
   TINYOBS_RETURN_IF_ERROR(CheckWritable());
   if (options_.max_storage_bytes > 0) {
-    if (const uint64_t bytes = DiskBytes(); bytes >= options_.max_storage_bytes) {
+    if (RoomIsLow()) WakeAgeing();
+    // With what will be written without any more commits; what is being merged, once more.
+    const uint64_t bytes = DiskBytes() + UnflushedBytes();
+    if (bytes >= CommitRoomBytes() ||
+        bytes + chunks_->merging_bytes() >= options_.max_storage_bytes) {
+      WakeUpkeep();
       return absl::ResourceExhaustedError(
-          StrCat(path_, ": ", bytes, " bytes on disk; the limit is ", options_.max_storage_bytes));
+          StrCat(path_, ": ", bytes, " bytes on disk or about to be; of the limit of ",
+                 options_.max_storage_bytes, " commits may fill ", CommitRoomBytes(),
+                 ": wait for retention, delete data, or raise max_storage_bytes"));
     }
   }
   // Files in memory: flushes and compactions write before they delete, and must not fail for that.
@@ -85,9 +97,10 @@ absl::Status DbImpl::Admission() {
 }
 
 std::unique_ptr<Appender> DbImpl::NewAppender() {
-  return std::make_unique<AppenderImpl>(AppenderImpl::Environment{
-      &index_, &partitioning_, clock_, options_.max_future_ms, &samples_rejected_,
-      [this](CommitBatch* batch) { return queue_.Commit(batch); }});
+  return std::make_unique<AppenderImpl>(
+      AppenderImpl::Environment{&index_, &partitioning_, clock_, options_.max_future_ms,
+                                options_.retention.raw_ms, &oldest_accepted_ms_, &samples_rejected_,
+                                [this](CommitBatch* batch) { return queue_.Commit(batch); }});
 }
 
 // Finds the batch's label sets among the series, or gives them numbers, or refuses the batch.
@@ -109,15 +122,9 @@ absl::Status DbImpl::PlanSeries(CommitBatch* batch, GroupPlan* plan,
   if (!missing.empty()) {
     // Idle series come back under their old ids, and are not new to the limit.
     std::vector<std::optional<IdleSeries::Found>> idle(missing.size());
-    uint64_t fresh = 0;
-    const CommitBatch::Unknown* first_fresh = nullptr;
     for (size_t i = 0; i < missing.size(); ++i) {
       const CommitBatch::Unknown& unknown = batch->unknown[missing[i]];
       TINYOBS_ASSIGN_OR_RETURN(idle[i], idle_->Find(unknown.canonical_labels, unknown.key));
-      if (!idle[i].has_value() && fresh++ == 0) first_fresh = &unknown;
-    }
-    if (fresh > 0 && options_.max_series > 0 && plan->series + fresh > options_.max_series) {
-      return CardinalityLimitError({plan->series, options_.max_series, first_fresh->metric});
     }
     if (missing.size() > uint64_t{kMaxSeriesRef} - plan->next_ref) {
       return absl::ResourceExhaustedError(
@@ -131,6 +138,18 @@ absl::Status DbImpl::PlanSeries(CommitBatch* batch, GroupPlan* plan,
                                                  " new series; raise memory_budget_bytes: ",
                                                  FromAbsl(full->ExhaustedError(wanted).message())));
     }
+    const auto is_fresh = [&](size_t i) {
+      return !idle[i].has_value() || idle[i]->partition < dropping_before_;
+    };
+    std::vector<Cardinality::NewcomerLabels> fresh;
+    for (size_t i = 0; i < missing.size(); ++i) {
+      const CommitBatch::Unknown& unknown = batch->unknown[missing[i]];
+      if (is_fresh(i)) fresh.push_back({unknown.metric, unknown.canonical_labels});
+    }
+    std::string warning;
+    const absl::Status admitted = cardinality_.Admit(fresh, MonotonicMs(), &warning);
+    if (!warning.empty()) Log(StrCat(path_, ": ", warning));
+    if (!admitted.ok()) return admitted;
     for (size_t i = 0; i < missing.size(); ++i) {
       CommitBatch::Unknown& unknown = batch->unknown[missing[i]];
       const SeriesRef ref = plan->next_ref++;
@@ -138,12 +157,11 @@ absl::Status DbImpl::PlanSeries(CommitBatch* batch, GroupPlan* plan,
       plan->created.emplace(unknown.canonical_labels, ref);
       const SeriesId id =
           idle[i].has_value() ? idle[i]->id : index_.NewSeriesId(unknown.metric, ref);
-      if (idle[i].has_value()) ++plan->revived;
+      if (is_fresh(i)) plan->fresh_metrics.push_back(std::move(unknown.metric));
       created->push_back({ref, id, std::move(unknown.canonical_labels)});
       head_.AddSeries(ref,
                       idle[i].has_value() ? partitioning_.LastMsOf(idle[i]->partition) : INT64_MIN);
     }
-    plan->series += fresh;
   }
   for (SeriesRef& ref : batch->samples.refs) {
     if (ref >= kUnknownSeries) ref = refs[ref - kUnknownSeries];
@@ -151,14 +169,32 @@ absl::Status DbImpl::PlanSeries(CommitBatch* batch, GroupPlan* plan,
   return absl::OkStatus();
 }
 
+// Counts what was planned last, from `begin` on, no more.
+void DbImpl::TakeBack(GroupPlan* plan, size_t begin) {
+  for (size_t i = begin; i < plan->fresh_metrics.size(); ++i) {
+    cardinality_.Remove(plan->fresh_metrics[i], 1);
+  }
+  plan->fresh_metrics.resize(begin);
+}
+
 // Plans the batch's series, stages its samples and writes its record to the log's buffer.
 absl::Status DbImpl::Plan(CommitBatch* batch, GroupPlan* plan) {
+  batch->FindAgain(index_);
+  if (const int64_t oldest_ms = oldest_accepted_ms_; batch->oldest_ms < oldest_ms) {
+    // It was in time when it was added.
+    return TooOldError("the oldest sample of a commit", batch->oldest_ms, oldest_ms);
+  }
   if (const size_t bytes = LargestRecordBytes(*batch); bytes > kMaxCommitBytes) {
     return absl::ResourceExhaustedError(StrCat("a commit of up to ", bytes, " bytes; the limit is ",
                                                kMaxCommitBytes, ": commit in smaller batches"));
+  } else if (const uint64_t limit = options_.max_storage_bytes;
+             limit > 0 && DiskBytes() + plan->log_bytes + bytes > limit) {
+    return absl::ResourceExhaustedError(
+        StrCat(path_, ": a commit of up to ", bytes, " bytes; on disk are ", DiskBytes(),
+               ", and the limit is ", limit, ": commit in smaller batches"));
   }
   std::vector<NewSeries> created;
-  const uint64_t revived = plan->revived;
+  const size_t fresh_before = plan->fresh_metrics.size();
   TINYOBS_RETURN_IF_ERROR(PlanSeries(batch, plan, &created));
   std::string record;
   BeginCommit(created, batch->metadata, &record);
@@ -170,12 +206,12 @@ absl::Status DbImpl::Plan(CommitBatch* batch, GroupPlan* plan) {
       plan->created.erase(series.canonical_labels);
       refs.push_back(series.ref);
     }
-    plan->series -= created.size() - (plan->revived - revived);
-    plan->revived = revived;
+    TakeBack(plan, fresh_before);
     head_.RemoveSeries(refs);
     return staged;
   }
   if (!options_.in_memory) log_.Add(record);
+  plan->log_bytes += record.size();
   if (named_.has_value()) named_->insert(batch->samples.refs.begin(), batch->samples.refs.end());
   plan->samples += batch->samples.size();
   std::move(created.begin(), created.end(), std::back_inserter(plan->new_series));
@@ -199,8 +235,7 @@ void DbImpl::Publish(const GroupPlan& plan) {
   for (const NewSeries& series : plan.new_series) {
     index_.Add(series.ref, series.id, series.canonical_labels);
   }
-  if (!plan.new_series.empty()) accounts_.index->SetUsed(index_.MemoryBytes());
-  sealer_->NoteRevived(plan.revived);
+  if (!plan.new_series.empty()) ChargeIndex();
   head_.Apply(MonotonicMs());
   samples_appended_.fetch_add(plan.samples, std::memory_order_relaxed);
 }
@@ -209,7 +244,6 @@ void DbImpl::Lead(std::span<Queue::Job* const> jobs) {
   const absl::Status admission = Admission();
   GroupPlan plan;
   plan.next_ref = index_.next_ref();
-  plan.series = SeriesCount();
   std::vector<Queue::Job*> planned;
   for (Queue::Job* const job : jobs) {
     job->status = admission.ok() ? Plan(job->work, &plan) : admission;
@@ -223,6 +257,7 @@ void DbImpl::Lead(std::span<Queue::Job* const> jobs) {
     std::vector<SeriesRef> refs;
     for (const NewSeries& series : plan.new_series) refs.push_back(series.ref);
     head_.RemoveSeries(refs);
+    TakeBack(&plan, 0);
     for (Queue::Job* const job : planned) job->status = written;
     return;
   }

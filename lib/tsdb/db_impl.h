@@ -6,26 +6,29 @@
 //   query:    SeriesIndex, IdleSeries -> Head (pinned) + LSM snapshot of one instant -> SeriesSet
 //
 // The files follow that: db_impl.cc (commit), db_query.cc (queries, figures), recovery.cc (Open),
-// upkeep.cc (checkpoint, Flush, Close, Resume, background threads), db_admin.cc (deleting,
-// expiring, copying, idle series).
+// upkeep.cc (checkpoint, Flush, Close, Resume, background threads), retention.cc (what becomes of
+// partitions that are over), db_admin.cc (deleting, dropping, idle series), db_copy.cc.
 //
-// Two threads, both optional (Options::background_threads): one syncs the head log at its interval
-// and does nothing else, so that the promise does not wait for other work; one seals, ages and
-// checkpoints.
+// Three threads, all optional (Options::background_threads): one syncs the head log at its interval
+// and does nothing else, so that the promise does not wait for other work; one seals and
+// checkpoints; one ages partitions that are over (merges, downsamples and drops them), which takes
+// seconds each when series are many: meanwhile the head would grow, and commits would have to seal
+// in its stead.
 //
 // The leader of the commit queue alone changes the head, the head log and the set of series; other
 // work that must, waits for its turn in the same queue (CommitQueue::RunAlone).
 //
-// Lock order, first to last: upkeep_ -> place at the front of the commit queue -> Sealer's step ->
-// membership_ -> Sealer's publish -> Head -> SeriesIndex, ChunkStore, Catalog, the LSM's own.
-// state_ and wake_mutex_ are leaves. Nothing but upkeep_, membership_ (for loading groups of idle
-// series) and the sealer's step is held during I/O.
+// Lock order, first to last: ageing_ -> upkeep_ -> place at the front of the commit queue ->
+// Sealer's step -> membership_ -> Sealer's publish -> Head -> SeriesIndex, ChunkStore, Catalog, the
+// LSM's own. state_ and wake_mutex_ are leaves. Nothing but ageing_, upkeep_, membership_ (for
+// loading groups of idle series) and the sealer's step is held during I/O.
 //
 // Thread-safety: as tinyobs/db.h says.
 #ifndef TINYOBS_LIB_TSDB_DB_IMPL_H_
 #define TINYOBS_LIB_TSDB_DB_IMPL_H_
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -42,10 +45,13 @@
 #include "lib/base/mutex.h"
 #include "lib/base/shared_mutex.h"
 #include "lib/lsm/store.h"
+#include "lib/tsdb/ageing_schedule.h"
 #include "lib/tsdb/appender.h"
+#include "lib/tsdb/cardinality.h"
 #include "lib/tsdb/catalog.h"
 #include "lib/tsdb/chunk_store.h"
 #include "lib/tsdb/commit_queue.h"
+#include "lib/tsdb/downsampler.h"
 #include "lib/tsdb/head.h"
 #include "lib/tsdb/head_checkpoint.h"
 #include "lib/tsdb/head_log.h"
@@ -55,6 +61,7 @@
 #include "lib/tsdb/sealer.h"
 #include "lib/tsdb/series_index.h"
 #include "lib/tsdb/series_set.h"
+#include "lib/vfs/counting_file_system.h"
 #include "tinyobs/clock.h"
 #include "tinyobs/db.h"
 #include "tinyobs/file_system.h"
@@ -67,6 +74,8 @@ class DbImpl : public Db {
                                                       const Options& options);
   static absl::StatusOr<std::unique_ptr<DbImpl>> OpenReadOnly(const std::string& path,
                                                               const Options& options);
+  static absl::StatusOr<std::vector<std::string>> Repair(const std::string& path,
+                                                         const Options& options);
   ~DbImpl() override;
 
   std::unique_ptr<Appender> NewAppender() override;
@@ -92,8 +101,10 @@ class DbImpl : public Db {
   absl::Status Flush() override;
   absl::Status Delete(const std::vector<Matcher>& matchers, TimeRange range) override;
   absl::Status DropBefore(int64_t time_ms) override;
+  absl::Status Downsample() override;
   absl::Status Checkpoint(const std::string& folder) override;
   DbStats Stats() const override;
+  CardinalityStats Cardinality(size_t largest) const override;
   absl::Status Resume() override;
   absl::StatusOr<bool> RunBackgroundWork() override;
 
@@ -103,9 +114,10 @@ class DbImpl : public Db {
   struct GroupPlan {
     absl::flat_hash_map<std::string, SeriesRef> created;  // by canonical labels
     std::vector<NewSeries> new_series;
-    uint64_t revived = 0;  // of the new ones, those that were idle
+    // Of those that had not been idle: counted already.
+    std::vector<std::string> fresh_metrics;
     SeriesRef next_ref = 0;
-    uint64_t series = 0;
+    uint64_t log_bytes = 0;  // of the records so far
     uint64_t samples = 0;
   };
   // Where the memory goes; shares in recovery.cc.
@@ -117,6 +129,7 @@ class DbImpl : public Db {
     MemoryAccount* index;
     MemoryAccount* idle_series;
     MemoryAccount* queries;
+    MemoryAccount* downsampling;
     MemoryAccount* files;  // of an in-memory database
   };
   // What a database stands on, before it is opened.
@@ -125,7 +138,7 @@ class DbImpl : public Db {
     std::unique_ptr<MemoryAccountant> memory;
     Accounts accounts;
     std::unique_ptr<FileSystem> own_files;  // of an in-memory database
-    FileSystem* file_system = nullptr;
+    std::unique_ptr<CountingFileSystem> files;
     std::unique_ptr<FileLock> lock;
     Identity identity;
   };
@@ -142,15 +155,31 @@ class DbImpl : public Db {
   static absl::StatusOr<std::unique_ptr<DbImpl>> Prepare(const std::string& path,
                                                          const Options& options, bool read_only);
   absl::Status Recover();
+  // Whether the LSM and the head's files belong together: neither is older than the other.
+  absl::Status CheckHeadRow(const HeadFiles& files);
   absl::Status RecoverReadOnly();
+  lsm::StoreOptions StoreOptions();
   absl::Status OpenStore();
   absl::Status LoadSeries(uint64_t checkpoint);
   absl::Status LoadMissingSeries();
+  // `any_in_both`: series may be in memory and idle at once.
+  absl::Status CountSeries(bool any_in_both);
+  DamageCallback OnDamage();
   absl::Status ReplayHead(HeadReplay* replay);
   absl::Status ReplayCommit(DecodedCommit* commit);
-  void DropUnknown(SampleBatch* samples) const;
+  absl::Status ForgetIdle(const NewSeries& series);
+  void DropUnknown(SampleBatch* samples);
   // Seals what replay froze, when that has become much.
   absl::Status SealReplayed();
+
+  // --- repair.cc
+  absl::Status RepairStore();
+  // OK when this is a repair and `status` is damage: `what` (a path, mostly) is noted as lost.
+  absl::Status Salvage(std::string_view what, const absl::Status& status);
+  // What the rows say that may be wrong now: counts, free numbers, series that are there twice.
+  absl::Status CountAgain(std::span<const SeriesId> twins);
+  absl::Status CountIdleAgain(lsm::WriteBatch* batch);
+  absl::Status PutAside();
 
   // --- db_impl.cc
   absl::Status CheckOpen() const;
@@ -160,6 +189,10 @@ class DbImpl : public Db {
   void Lead(std::span<Queue::Job* const> jobs);
   absl::Status Plan(CommitBatch* batch, GroupPlan* plan);
   absl::Status PlanSeries(CommitBatch* batch, GroupPlan* plan, std::vector<NewSeries>* created);
+  void TakeBack(GroupPlan* plan, size_t begin);
+  void ChargeIndex() {
+    accounts_.index->SetUsed(index_.MemoryBytes() + cardinality_.MemoryBytes());
+  }
   absl::Status WriteLog();
   void Publish(const GroupPlan& plan);
   int64_t MonotonicMs() const { return clock_->MonotonicNs() / 1'000'000; }
@@ -172,26 +205,37 @@ class DbImpl : public Db {
   absl::StatusOr<std::unique_ptr<SeriesSet>> SelectMatching(const std::vector<Matcher>& matchers,
                                                             TimeRange range,
                                                             const SelectHints& hints) const;
-  uint64_t DiskBytes() const;
-  uint64_t SeriesCount() const;
+  absl::Status PlanTiers(const TierMarks& marks, const SelectHints& hints,
+                         std::vector<uint32_t>* partitions, SeriesSetImpl::Source* source) const;
+  absl::StatusOr<std::vector<uint32_t>> NotSealed(const HeadPin& head) const;
+  // Of all files, and of those that will stay: no scratch, nothing that only a query still reads.
+  uint64_t DiskBytes() const { return counted_files_->bytes(); }
+  uint64_t LiveBytes() const;
 
   // --- upkeep.cc
   // Makes the database read-only; the first error is kept. Returns `status`.
   absl::Status Fail(std::string_view during, const absl::Status& status);
   void Log(std::string_view line) const;
   absl::Status SyncLog();
+  // The leader's: makes the current segment durable, if it is not.
+  absl::Status SyncSegment();
+  // The leader's: a new segment, whose existence the LSM knows of.
+  absl::Status BeginSegment(uint64_t number, bool abandon_old);
+  absl::Status PutHeadRow(const lsm::WriteOptions& options);
   // Brings the memory of the head back under its share, as far as sealing can.
   absl::Status RelieveHead();
   absl::Status FreezeSlices(bool everything);
   // Begins a new segment and replaces the older ones by a checkpoint.
   absl::Status RotateAndCheckpoint() ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
   absl::Status WriteCheckpoint(uint64_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
+  absl::Status ResumeInTurn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
+  absl::Status ClearError();
   void MeasureHeadFolder();
   // At which a segment is replaced. A checkpoint of many open chunks is large: it is paid for by as
   // much log.
-  uint64_t FullSegmentBytes() const {
-    return std::max<uint64_t>(options_.head_segment_bytes, checkpoint_bytes_);
-  }
+  uint64_t FullSegmentBytes() const;
+  // At the storage limit, while commits are refused: whether a checkpoint would make room.
+  bool LogFillsDisk() const;
   // One round of what is due; true when there is more.
   absl::StatusOr<bool> UpkeepRound();
   void StartThreads();
@@ -201,28 +245,83 @@ class DbImpl : public Db {
   // After a lack of space or file handles, which may be over: Resume, but not all the time.
   void ResumeIfDue();
   void WakeUpkeep();
+  void WakeAgeing();
   bool Stopping();
 
   // --- db_admin.cc
   // Series that have been idle for long leave memory.
   absl::Status RetireIdleSeries() ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
   class NamesWatch;
+  class IdleDrop;
   int64_t LastSampleMs(SeriesRef ref) const;
   std::vector<SeriesRef> FindIdle(int64_t before_ms, bool maybe);
   bool MayGo(SeriesRef ref) const;
-  // Those of `candidates` that the current segment has not named go for good; `look`: only if the
-  // LSM has no chunk of theirs either.
-  absl::Status RemoveEmptySeries(std::span<const SeriesRef> candidates, bool look)
+  // Those of `candidates` that neither head nor current segment know leave memory, for good or to
+  // the idle ones; `look`: only if the LSM has no chunk of theirs either.
+  absl::Status RemoveSeries(std::span<const SeriesRef> candidates, bool go_idle, bool look)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
   // The leader's: writes `batch` and the removal of the series' rows, then takes them from memory.
   absl::Status TakeOut(std::span<const SeriesRef> refs, bool go_idle);
   // Within Sealer::Alone.
   absl::Status WriteIdle(const lsm::WriteBatch& batch);
-  absl::Status FreezeBefore(int64_t time_ms);
+  // The oldest time of what stays unfrozen.
+  absl::StatusOr<int64_t> FreezeBefore(int64_t time_ms);
+  // Drops the partitions before `ends`, and the series that have nothing left then.
+  absl::Status DropTiers(const ChunkStore::DropEnds& ends) ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
+  // How long after its end a partition counts as over: stragglers come late.
+  int64_t GraceMs() const { return partitioning_.partition_ms() / 12; }
+  // On a full disk: unlinks what is to be dropped, and resumes.
+  absl::Status MakeRoom(int64_t dropped_before_ms) ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
+  absl::Status DropSeriesSnapshot();
+
+  // --- db_copy.cc
   // The copy of Checkpoint, under its name until it is whole.
   absl::Status CopyTo(const std::string& partial);
   absl::Status SaveSeriesSnapshot();
-  absl::Status DropSeriesSnapshot();
+
+  // --- retention.cc
+  using TierTimes = std::array<int64_t, 3>;  // of raw, 5m and 1h, as the next
+  using TierCounts = std::array<uint64_t, 3>;
+  enum class AgeingPhase { kNone, kSeal, kDownsample, kExpire };
+  struct AgeingRun {
+    AgeingPhase phase = AgeingPhase::kNone;
+    int64_t closed_ms = 0;  // of partitions that ended at or before it
+    int64_t started_ms = 0;
+    int64_t started_monotonic_ms = 0;
+    absl::Status status;  // the first error so far
+  };
+  // One piece of what is due with partitions that are over; true when there may be more.
+  absl::StatusOr<bool> AgeingRound();
+  void AgeingLoop();
+  // Merges one partition, when one is due; true when there may be more.
+  absl::StatusOr<bool> MergeRound();
+  // At open: what was refused before is refused again.
+  void StartAgeing();
+  bool Ages() const { return options_.downsampling || options_.retention.raw_ms > 0; }
+  bool AgeingStep();
+  void BeginRun(int64_t closed_ms) ABSL_EXCLUSIVE_LOCKS_REQUIRED(ageing_);
+  void RunStep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(ageing_);
+  void EndRun(absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(ageing_);
+  absl::Status SealEnded(int64_t closed_ms);
+  absl::Status Expire();
+  int64_t DroppableUntil(Tier tier, int64_t time_ms) const;
+  // Drops, of each tier, the partitions that end at or before its time (INT64_MIN = none), as far
+  // as their windows are made. Returns how many.
+  absl::StatusOr<TierCounts> DropAged(const TierTimes& times)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
+  bool RoomStep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(ageing_);
+  // Returns the number of partitions; 0: there are none but that of now, or windows must be made.
+  absl::StatusOr<uint64_t> DropOldest(uint64_t wanted_bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
+  // What commits may fill of max_storage_bytes; the rest is the database's own reserve.
+  uint64_t CommitRoomBytes() const;
+  // What flushes will write, more or less.
+  uint64_t UnflushedBytes() const;
+  bool RoomIsLow() const;
+  // Whether samples older than what was dropped are refused.
+  bool HasFloor() const;
+  void RaiseFloor(int64_t time_ms);
+  // INT64_MIN = any is.
+  int64_t OldestAcceptedMs() const;
 
   const std::string path_;
   const std::string head_folder_;
@@ -232,17 +331,20 @@ class DbImpl : public Db {
   const Accounts accounts_;
   const std::unique_ptr<FileSystem> own_file_system_;  // of an in-memory database
   Clock* const clock_;
-  FileSystem* const file_system_;
+  const std::unique_ptr<CountingFileSystem> counted_files_;
+  FileSystem* const file_system_;  // that
   const Partitioning partitioning_;
   std::unique_ptr<FileLock> lock_;  // until Close
 
   const uint64_t seed_;  // of the series' fingerprints
   SeriesIndex index_;
+  tsdb::Cardinality cardinality_;
   Catalog catalog_;
   mutable Head head_;
   PartitionMerge merge_;  // before the store, whose compactions call it
   std::unique_ptr<lsm::Store> store_;
   std::optional<ChunkStore> chunks_;
+  std::optional<Downsampler> downsampler_;
   std::optional<IdleSeries> idle_;
   std::optional<Sealer> sealer_;
   HeadLog log_;
@@ -252,27 +354,43 @@ class DbImpl : public Db {
   mutable SharedMutex membership_;
   // The leader's: the series that records name, while somebody wants to know (NamesWatch).
   std::optional<absl::flat_hash_set<SeriesRef>> named_;
+  // The leader's: idle series of groups before it do not count any more (IdleDrop).
+  uint32_t dropping_before_ = 0;
 
   mutable Mutex state_;
   bool closed_ ABSL_GUARDED_BY(state_) = false;
   absl::Status error_ ABSL_GUARDED_BY(state_);
+  DownsamplingStats downsampling_ ABSL_GUARDED_BY(state_);
+  RetentionStats retention_ ABSL_GUARDED_BY(state_);
+
+  Mutex ageing_;  // a turn: a step of a run, or all of it
+  AgeingRun run_ ABSL_GUARDED_BY(ageing_);
+  AgeingSchedule schedule_ ABSL_GUARDED_BY(ageing_){0};
+  bool making_room_ ABSL_GUARDED_BY(ageing_) = false;
+  int64_t next_room_ms_ ABSL_GUARDED_BY(ageing_) = INT64_MIN;
+  // Samples before it are refused. Grows; HasFloor.
+  std::atomic<int64_t> oldest_accepted_ms_{INT64_MIN};
 
   Mutex upkeep_;  // a turn: checkpoint, Flush, Resume, Delete and Close exclude each other
   // The head as it is could be rebuilt from the last checkpoint alone.
   bool checkpointed_ ABSL_GUARDED_BY(upkeep_) = false;
-  // A Resume that failed later on began the current segment; the next goes on with it, lest each
-  // attempt leave a file.
-  bool began_to_resume_ ABSL_GUARDED_BY(upkeep_) = false;
+  // A Resume that failed later on began the current segment and abandoned the one before; the next
+  // goes on with it, lest each attempt leave a file. The leader reads it, too.
+  std::atomic<bool> began_to_resume_{false};
   bool recovered_ ABSL_GUARDED_BY(upkeep_) = false;
-  uint32_t retired_in_partition_ ABSL_GUARDED_BY(upkeep_) = 0;
+  int64_t retired_at_ms_ ABSL_GUARDED_BY(upkeep_) = INT64_MIN;
   std::atomic<uint64_t> checkpoint_bytes_{0};  // of the last one
+  std::atomic<uint64_t> noted_checkpoint_{0};  // in the row `head`
 
   Mutex wake_mutex_;
   CondVar wake_upkeep_;
   CondVar wake_sync_;
+  CondVar wake_ageing_;
   bool stop_ ABSL_GUARDED_BY(wake_mutex_) = false;
   bool work_waits_ ABSL_GUARDED_BY(wake_mutex_) = false;
+  bool room_is_low_ ABSL_GUARDED_BY(wake_mutex_) = false;
   std::thread upkeep_thread_;
+  std::thread ageing_thread_;
   std::thread sync_thread_;
 
   std::atomic<int64_t> last_sync_ms_{0};  // monotonic, as the others
@@ -286,6 +404,13 @@ class DbImpl : public Db {
   std::atomic<uint64_t> commits_{0};
   std::atomic<uint64_t> partitions_merged_{0};
   std::atomic<uint64_t> partitions_dropped_{0};
+  // Of a repair: what was lost, a line each, and the head's files that are to be put aside.
+  struct Losses {
+    std::vector<std::string> lines;
+    std::vector<std::string> head_files;
+    uint64_t samples = 0;  // of the head, without their series
+  };
+  std::unique_ptr<Losses> losses_;  // null = no repair
   ReplayReport replay_;
   int64_t replay_ms_ = 0;
   int64_t horizon_ms_ = INT64_MIN;  // newest time that was in the LSM at open

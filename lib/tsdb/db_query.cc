@@ -10,6 +10,7 @@
 #include "lib/base/status_macros.h"
 #include "lib/base/strings.h"
 #include "lib/tsdb/db_impl.h"
+#include "lib/tsdb/read_plan.h"
 
 namespace tinyobs::tsdb {
 
@@ -41,8 +42,8 @@ absl::StatusOr<DbImpl::Selection> DbImpl::SelectSeries(std::span<const Matcher> 
   selection.match = index_.Match(matchers);
   if (idle_->size() == 0) return selection;
   const auto snapshot = store_->NewSnapshot();
-  TINYOBS_ASSIGN_OR_RETURN(selection.groups,
-                           idle_->Groups(partitioning_.NumberOf(range.from_ms), *snapshot));
+  TINYOBS_ASSIGN_OR_RETURN(selection.groups, idle_->Groups(partitioning_.NumberOf(range.from_ms),
+                                                           *snapshot, range.from_ms));
   absl::flat_hash_set<SeriesId> seen;
   for (uint32_t group = 0; group < selection.groups.size(); ++group) {
     for (const SeriesRef ref : selection.groups[group]->Match(matchers).refs) {
@@ -83,6 +84,7 @@ absl::StatusOr<std::unique_ptr<SeriesSet>> DbImpl::SelectMatching(
   source.memory = accounts_.queries;
   source.head_charge = MemoryCharge(accounts_.queries);
   std::vector<uint32_t> partitions;
+  TierMarks marks;
   {
     ReaderMutexLock lock(&membership_);
     TINYOBS_ASSIGN_OR_RETURN(selection, SelectSeries(matchers, range));
@@ -94,7 +96,12 @@ absl::StatusOr<std::unique_ptr<SeriesSet>> DbImpl::SelectMatching(
           for (SeriesRef ref = selection.match.ref_limit; ref < ref_limit; ++ref) {
             if (index_.Matches(ref, matchers)) refs.push_back(ref);
           }
-          source.snapshot = store_->NewSnapshot();
+          for (uint64_t version = 0;;) {  // marks and rows of one instant
+            version = chunks_->marks_version();
+            marks = chunks_->Marks(range);
+            source.snapshot = store_->NewSnapshot();
+            if (chunks_->marks_version() == version) break;
+          }
           partitions = chunks_->Partitions(range);
           return refs;
         },
@@ -127,9 +134,67 @@ absl::StatusOr<std::unique_ptr<SeriesSet>> DbImpl::SelectMatching(
   } else if (!selection.idle.empty()) {
     SeriesSetImpl::SortByLabels(&source);
   }
+  TINYOBS_RETURN_IF_ERROR(PlanTiers(marks, hints, &partitions, &source));
   source.scan = std::make_unique<ChunkScan>(store_.get(), source.snapshot.get(), partitioning_,
                                             std::move(partitions), range, source.entries.size());
   return std::make_unique<SeriesSetImpl>(std::move(source));
+}
+
+// Which tier answers what: takes from the raw `partitions` those that a coarser one answers.
+absl::Status DbImpl::PlanTiers(const TierMarks& marks, const SelectHints& hints,
+                               std::vector<uint32_t>* partitions,
+                               SeriesSetImpl::Source* source) const {
+  source->window_columns = hints.window_columns;
+  source->window_value = hints.window_value;
+  source->catalog = &catalog_;
+  const Partitioning& days = chunks_->partitioning(Tier::kFiveMinutes);
+  TINYOBS_ASSIGN_OR_RETURN(const std::vector<uint32_t> newer, NotSealed(source->head));
+  const std::vector<ReadPiece> pieces =
+      PlanReads(marks, partitioning_, days, source->range, hints.resolution, newer);
+  for (const Resolution resolution : {Resolution::kOneHour, Resolution::kFiveMinutes}) {
+    const Tier tier = resolution == Resolution::kOneHour ? Tier::kOneHour : Tier::kFiveMinutes;
+    SeriesSetImpl::Source::Tier of_tier{resolution, {}, nullptr};
+    for (const ReadPiece& piece : pieces) {
+      if (piece.resolution == resolution) of_tier.pieces.push_back(piece.range);
+    }
+    if (of_tier.pieces.empty()) continue;
+    const TimeRange all{of_tier.pieces.front().from_ms, of_tier.pieces.back().to_ms};
+    of_tier.scan = std::make_unique<ChunkScan>(
+        store_.get(), source->snapshot.get(), chunks_->partitioning(tier),
+        chunks_->Partitions(all, tier), all, source->entries.size(), tier);
+    source->tiers.push_back(std::move(of_tier));
+    // Borders between pieces are borders of raw partitions.
+    std::erase_if(*partitions, [&](uint32_t partition) {
+      const int64_t start_ms = std::max(partitioning_.StartOfNumber(partition), all.from_ms);
+      return std::any_of(pieces.begin(), pieces.end(), [&](const ReadPiece& piece) {
+        return piece.resolution == resolution && piece.range.from_ms <= start_ms &&
+               start_ms <= piece.range.to_ms;
+      });
+    });
+  }
+  return absl::OkStatus();
+}
+
+// The raw partitions of what the head still has.
+absl::StatusOr<std::vector<uint32_t>> DbImpl::NotSealed(const HeadPin& head) const {
+  std::vector<uint32_t> partitions;
+  Columns late;
+  for (size_t i = 0; i < head.stretches.size(); ++i) {
+    const HeadPin::Stretch& stretch = head.stretches[i];
+    const uint32_t partition = partitioning_.NumberOf(stretch.first_ms);
+    if (partitions.empty() || partitions.back() != partition) partitions.push_back(partition);
+    if (!stretch.late || stretch.count == 1) continue;
+    // Late samples that are not frozen may be of several partitions.
+    if (!head.Decode(i, &late)) {
+      return absl::DataLossError(StrCat("series ", stretch.ref, ": damaged samples in memory"));
+    }
+    for (const int64_t time_ms : late.timestamps_ms) {
+      partitions.push_back(partitioning_.NumberOf(time_ms));
+    }
+  }
+  std::sort(partitions.begin(), partitions.end());
+  partitions.erase(std::unique(partitions.begin(), partitions.end()), partitions.end());
+  return partitions;
 }
 
 absl::StatusOr<std::vector<Labels>> DbImpl::Series(const std::vector<Matcher>& matchers,
@@ -189,18 +254,16 @@ absl::StatusOr<std::vector<std::string>> DbImpl::LabelValues(std::string_view la
 
 MetricMetadata DbImpl::Metadata(std::string_view metric) const { return catalog_.Metadata(metric); }
 
-uint64_t DbImpl::SeriesCount() const {
-  const uint64_t idle = idle_->size();
-  return index_.size() + idle - std::min(idle, sealer_->in_both());
-}
-
-uint64_t DbImpl::DiskBytes() const {
+uint64_t DbImpl::LiveBytes() const {
   return store_->Stats().disk_bytes + other_head_bytes_ + log_.disk_bytes() + kIdentityBytes;
 }
 
+CardinalityStats DbImpl::Cardinality(size_t largest) const { return cardinality_.Stats(largest); }
+
 DbStats DbImpl::Stats() const {
   DbStats stats;
-  stats.series = SeriesCount();
+  stats.series = cardinality_.total();
+  stats.series_refused = cardinality_.refused_series();
   stats.idle_series = stats.series - std::min(stats.series, index_.size());
   stats.max_series = options_.max_series;
   const auto [sealed, head] = sealer_->Counts();
@@ -213,7 +276,7 @@ DbStats DbImpl::Stats() const {
   stats.head_log_bytes = other_head_bytes_ + log_.segment_bytes();
 
   const lsm::StoreStats store = store_->Stats();
-  stats.disk_bytes = store.disk_bytes + other_head_bytes_ + log_.disk_bytes() + kIdentityBytes;
+  stats.disk_bytes = DiskBytes();
   for (const lsm::LevelStats& level : store.levels) {
     stats.levels.push_back({level.files, level.bytes});
   }
@@ -232,6 +295,7 @@ DbStats DbImpl::Stats() const {
   stats.memory.table_bytes = accounts_.tables->used();
   stats.memory.idle_series_bytes = accounts_.idle_series->used();
   stats.memory.query_bytes = accounts_.queries->used();
+  stats.memory.downsampling_bytes = accounts_.downsampling->used();
   stats.memory.file_bytes = accounts_.files->used();
   stats.samples_appended = samples_appended_;
   stats.samples_rejected = samples_rejected_;
@@ -241,7 +305,12 @@ DbStats DbImpl::Stats() const {
   stats.partitions_dropped = partitions_dropped_;
   stats.replayed_samples = replay_.samples;
   stats.replay_ms = replay_ms_;
+  stats.tiers = downsampler_->Tiers(clock_->NowMs() - GraceMs());
   MutexLock lock(&state_);
+  stats.downsampling = downsampling_;
+  stats.downsampling.rows_written = downsampler_->rows_written();
+  stats.retention = retention_;
+  stats.retention.oldest_accepted_ms = OldestAcceptedMs();
   const absl::Status& error = error_.ok() ? store.background_error : error_;
   if (!error.ok()) stats.background_error = std::string(FromAbsl(error.message()));
   return stats;

@@ -16,7 +16,8 @@
 // The step is the first interval. The state is a pure function of the samples since StartDelta, so
 // writer and reader agree without a word. FORMAT.md holds a worked example.
 //
-// Cost: about 4 ns to encode or decode a decimal, 15 ns what is none.
+// Cost: about 4 ns to encode or decode a decimal, 15 ns what is none. Both are always inlined: with
+// the state in memory and registers saved around a call it is a fifth more.
 //
 // Thread-safety: pure functions on the caller's state.
 #ifndef TINYOBS_LIB_TSDB_DELTA_CODE_H_
@@ -146,7 +147,8 @@ inline void LearnStep(DeltaState* state, uint64_t interval) {
 
 // Writes the sample at `out`, which has room for kMaxDeltaBytes, and moves the state on to it.
 // Returns the number of bytes. REQUIRES: t > state->last_ms.
-inline size_t EncodeDelta(DeltaState* state, int64_t t, double v, char* out) {
+[[gnu::always_inline]] inline size_t EncodeDelta(DeltaState* state, int64_t t, double v,
+                                                 char* out) {
   using delta_internal::kSmallVarint;
   const uint64_t interval = static_cast<uint64_t>(t) - static_cast<uint64_t>(state->last_ms);
   const uint64_t deviation = interval - static_cast<uint64_t>(state->step_ms);
@@ -192,8 +194,8 @@ inline size_t EncodeDelta(DeltaState* state, int64_t t, double v, char* out) {
 // nullptr: damaged, that is the bytes end early, the integer is none that a writer makes, or the
 // time is not after the one before; the state then means nothing. Any state with legal fields
 // (exponent 0 to 15, step >= 0) is safe with any bytes.
-inline const char* DecodeDelta(const char* at, const char* limit, DeltaState* state, int64_t* t,
-                               double* v) {
+[[gnu::always_inline]] inline const char* DecodeDelta(const char* at, const char* limit,
+                                                      DeltaState* state, int64_t* t, double* v) {
   uint64_t z;
   if (at < limit && static_cast<unsigned char>(*at) < 0x80) [[likely]] {
     z = static_cast<unsigned char>(*at++);

@@ -13,7 +13,7 @@
 // Invariants: (1) fragment 0 does not exist: it ends a chain. (2) A fragment does not move.
 // (3) `roomy_` are the slabs with room, except the current one.
 //
-// Thread-safety: thread-compatible. Add and FreeChain O(1) a fragment.
+// Thread-safety: thread-compatible. Add and FreeChains O(1) a fragment.
 #ifndef TINYOBS_LIB_TSDB_FRAGMENT_ARENA_H_
 #define TINYOBS_LIB_TSDB_FRAGMENT_ARENA_H_
 
@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <memory>
 #include <set>
+#include <span>
 #include <vector>
 
 #include "lib/base/check.h"
@@ -48,12 +49,19 @@ class FragmentArena {
     return fragment;
   }
 
-  // Frees a fragment and all before it.
-  void FreeChain(uint32_t newest) {
-    while (newest != 0) {
-      const uint32_t previous = Previous(newest);
-      Free(newest);
-      newest = previous;
+  // Frees the given fragments and all before them; overwrites `newest`. A chain is one of cache
+  // misses, so they are walked side by side: give a dozen at a time.
+  void FreeChains(std::span<uint32_t> newest) {
+    for (bool more = true; more;) {
+      more = false;
+      for (uint32_t& fragment : newest) {
+        if (fragment == 0) continue;
+        const uint32_t previous = Previous(fragment);
+        Prefetch(previous);
+        Free(fragment);
+        fragment = previous;
+        more |= previous != 0;
+      }
     }
   }
 
@@ -67,7 +75,9 @@ class FragmentArena {
   uint32_t Previous(uint32_t fragment) const {
     return LoadFixed32(Payload(fragment) + kPayloadBytes);
   }
-  void Prefetch(uint32_t fragment) const {
+  // Always inlined: a function that does nothing but prefetch has no effect in the eyes of GCC 12,
+  // and calls of it vanish.
+  [[gnu::always_inline]] void Prefetch(uint32_t fragment) const {
     if (fragment != 0) __builtin_prefetch(Payload(fragment), /*for writing*/ 1);
   }
 
@@ -92,7 +102,7 @@ class FragmentArena {
     bool full() const { return free == 0 && fresh == kSlabFragments; }
   };
 
-  void NextSlab() {
+  [[gnu::noinline]] void NextSlab() {  // out of the way of Add's few instructions
     if (!roomy_.empty()) {
       current_ = *roomy_.begin();
       roomy_.erase(roomy_.begin());

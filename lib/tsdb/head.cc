@@ -10,10 +10,10 @@ namespace tinyobs::tsdb {
 
 namespace {
 
-// A line is asked for so many samples ahead of its use, the fragment that its address is found in
-// after that. Measured at a million series: less arrives too late, more is evicted again.
+// A line is asked for so many samples ahead of its use. Measured at a million series: less arrives
+// too late, more is evicted again. Fragments are not: they are only written to, which waits for
+// nothing.
 constexpr size_t kLineAhead = 24;
-constexpr size_t kFragmentAhead = 8;
 
 // The late buffer is larger than a chunk: it is cut into one chunk a partition when it is frozen,
 // and late samples often come for many partitions at once (a backfill).
@@ -52,18 +52,8 @@ Head::~Head() {
 
 // ------------------------------------------------------------------------------------------ series
 
-OpenChunk* Head::Find(SeriesRef ref) const {
-  const size_t page = ref / kPageLines;
-  if (page >= pages_.size() || pages_[page].lines == nullptr) return nullptr;
-  return &pages_[page].lines[ref % kPageLines];
-}
-
-OpenChunk* Head::FindAsLeader(SeriesRef ref) const {
-  OpenChunk* line = Find(ref);
-  return line != nullptr && (line->plan.flags & ChunkPlan::kExists) != 0 ? line : nullptr;
-}
-
-inline void Head::PrefetchAsLeader(SeriesRef ref) const {
+// Always inlined, see FragmentArena::Prefetch.
+[[gnu::always_inline]] inline void Head::PrefetchAsLeader(SeriesRef ref) const {
   __builtin_prefetch(Find(ref), /*for writing*/ 1);
 }
 
@@ -129,7 +119,7 @@ void Head::SetHorizon(int64_t horizon_ms) {
 
 // ----------------------------------------------------------------------------------------- staging
 
-uint32_t Head::ChunkLimit(SeriesRef ref, const ChunkPlan& plan) const {
+inline uint32_t Head::ChunkLimit(SeriesRef ref, const ChunkPlan& plan) const {
   if ((plan.flags & ChunkPlan::kShort) == 0) return chunk_samples_;
   const uint32_t least = (chunk_samples_ + 7) / 8;
   const uint32_t hash = ref * 0x9e3779b1u >> 16;
@@ -177,8 +167,9 @@ absl::Status Head::Stage(const SampleBatch& batch, SampleSectionWriter* writer) 
   return absl::OkStatus();
 }
 
-inline void Head::StageSample(OpenChunk* line, SeriesRef ref, int64_t t, double v, Span* partition,
-                              SampleSectionWriter* writer) {
+[[gnu::always_inline]] inline void Head::StageSample(OpenChunk* line, SeriesRef ref, int64_t t,
+                                                     double v, Span* partition,
+                                                     SampleSectionWriter* writer) {
   // Changed in place and copied as a whole before: what is put together in a local first and then
   // copied waits for its own stores.
   ChunkPlan& plan = line->plan;
@@ -272,6 +263,7 @@ void Head::Apply(int64_t now_ms) {
   records_ += staged_records_;
   stats_.applied += staged_.size();
   stats_.oldest_ms = std::min(stats_.oldest_ms, staged_oldest_ms_);
+  watched_oldest_ms_ = std::min(watched_oldest_ms_, staged_oldest_ms_);
   stats_.newest_ms = std::max(stats_.newest_ms, staged_newest_ms_);
   ForgetStaged();
   ReportMemory();
@@ -284,11 +276,6 @@ void Head::ApplySamples(int64_t now_ms) {
   uint64_t samples = 0;
   for (size_t i = 0; i < count; ++i) {
     if (i + kLineAhead < count) __builtin_prefetch(Find(staged_[i + kLineAhead].ref), 1);
-    if (i + kFragmentAhead < count) {
-      const Staged& ahead = staged_[i + kFragmentAhead];
-      const EncodedStream& stream = Find(ahead.ref)->stream;
-      if (stream.bytes % 8 + ahead.code_bytes >= 8) arena_.Prefetch(stream.fragment);
-    }
     const Staged& staged = staged_[i];
     OpenChunk* line = Find(staged.ref);
     if (staged.step >= Step::kLate) [[unlikely]] {

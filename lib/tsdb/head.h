@@ -63,7 +63,7 @@ struct HeadStats {
   uint64_t bytes = 0;    // of memory
   uint64_t frozen_chunks = 0;
   uint64_t frozen_samples = 0;
-  // Of all samples applied since open; meaningless while `applied` is 0.
+  // Of all samples applied since open (but see SetOldest); meaningless while `applied` is 0.
   uint64_t applied = 0;
   int64_t oldest_ms = INT64_MAX;
   int64_t newest_ms = INT64_MIN;
@@ -143,6 +143,11 @@ class Head {
   // One more than the largest ref there ever was.
   SeriesRef ref_limit() const;
   HeadStats Stats() const;
+  // For whoever drops old samples, as HeadStats::oldest_ms knows no samples that leave. Watch
+  // first; then look for the oldest time that stays, and tell it: what was applied since Watch
+  // counts, too.
+  void WatchOldest();
+  void SetOldest(int64_t oldest_ms);
 
  private:
   static constexpr SeriesRef kPageLines = 64;
@@ -188,9 +193,16 @@ class Head {
   };
   struct Pinner;
 
-  OpenChunk* Find(SeriesRef ref) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  OpenChunk* Find(SeriesRef ref) const ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    const size_t page = ref / kPageLines;
+    if (page >= pages_.size() || pages_[page].lines == nullptr) return nullptr;
+    return &pages_[page].lines[ref % kPageLines];
+  }
   // See invariant (5). Null when there is no such series.
-  OpenChunk* FindAsLeader(SeriesRef ref) const ABSL_NO_THREAD_SAFETY_ANALYSIS;
+  OpenChunk* FindAsLeader(SeriesRef ref) const ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    OpenChunk* line = Find(ref);
+    return line != nullptr && (line->plan.flags & ChunkPlan::kExists) != 0 ? line : nullptr;
+  }
   void PrefetchAsLeader(SeriesRef ref) const ABSL_NO_THREAD_SAFETY_ANALYSIS;
   bool IsIdleLocked(SeriesRef ref, const OpenChunk& line) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   uint32_t ChunkLimit(SeriesRef ref, const ChunkPlan& plan) const;
@@ -243,6 +255,7 @@ class Head {
   int64_t horizon_ms_ ABSL_GUARDED_BY(mutex_) = INT64_MIN;
   uint64_t records_ ABSL_GUARDED_BY(mutex_) = 0;  // applied in this segment
   HeadStats stats_ ABSL_GUARDED_BY(mutex_);
+  int64_t watched_oldest_ms_ ABSL_GUARDED_BY(mutex_) = INT64_MAX;  // applied since WatchOldest
 };
 
 }  // namespace tinyobs::tsdb

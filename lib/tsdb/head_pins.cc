@@ -1,6 +1,7 @@
 // The head's ways out and back in: freezing and releasing chunks; pins for queries, checkpoints and
 // the sealer; the return from a checkpoint.
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "lib/base/check.h"
@@ -16,6 +17,10 @@ constexpr Generation kOpenGeneration = kHeadGeneration;
 constexpr Generation kLateGeneration = kHeadGeneration + 1;
 
 constexpr size_t kLineAhead = 16;
+// What a chunk counts as at least when chunks are peeked: each takes room, however short it is.
+constexpr size_t kLeastPeekedSamples = 32;
+// Chains of fragments that are freed together.
+constexpr size_t kSideBySide = 16;
 
 }  // namespace
 
@@ -111,14 +116,21 @@ void Head::Freeze(SeriesRef begin, SeriesRef end, int64_t now_ms, bool everythin
 void Head::ReleaseFrozen(size_t chunks) {
   WriterMutexLock lock(&mutex_);
   TINYOBS_CHECK(chunks <= frozen_.size());
-  for (; chunks > 0; --chunks) {
-    const Frozen& chunk = frozen_.front();
-    arena_.FreeChain(chunk.stream.fragment);
-    stats_.samples -= chunk.stream.count;
-    stats_.frozen_samples -= chunk.stream.count;
-    --stats_.frozen_chunks;
-    frozen_.pop_front();
-    ++frozen_front_;
+  std::array<uint32_t, kSideBySide> chains;
+  while (chunks > 0) {
+    const size_t n = std::min(chunks, kSideBySide);
+    for (size_t i = 0; i < n; ++i) {
+      const EncodedStream& stream = frozen_.front().stream;
+      chains[i] = stream.fragment;
+      arena_.Prefetch(stream.fragment);
+      stats_.samples -= stream.count;
+      stats_.frozen_samples -= stream.count;
+      frozen_.pop_front();
+    }
+    arena_.FreeChains({chains.data(), n});
+    stats_.frozen_chunks -= n;
+    frozen_front_ += static_cast<uint32_t>(n);
+    chunks -= n;
   }
   ReportMemory();
 }
@@ -254,7 +266,7 @@ size_t Head::PeekFrozen(size_t limit_samples, HeadPin* out) {
   size_t chunks = 0;
   for (; chunks < frozen_.size() && samples < limit_samples; ++chunks) {
     pinner.AddFrozen(frozen_[chunks]);
-    samples += frozen_[chunks].stream.count;
+    samples += std::max<size_t>(frozen_[chunks].stream.count, kLeastPeekedSamples);
   }
   TINYOBS_CHECK(pinner.Finish());
   return chunks;
@@ -333,6 +345,16 @@ void Head::ReportMemory() {
 SeriesRef Head::ref_limit() const {
   ReaderMutexLock lock(&mutex_);
   return ref_limit_;
+}
+
+void Head::WatchOldest() {
+  WriterMutexLock lock(&mutex_);
+  watched_oldest_ms_ = INT64_MAX;
+}
+
+void Head::SetOldest(int64_t oldest_ms) {
+  WriterMutexLock lock(&mutex_);
+  stats_.oldest_ms = std::min(oldest_ms, watched_oldest_ms_);
 }
 
 HeadStats Head::Stats() const {

@@ -1,6 +1,7 @@
 #include "lib/tsdb/head_replay.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "lib/base/status_macros.h"
 #include "lib/base/strings.h"
@@ -17,6 +18,11 @@ constexpr uint64_t kLookBytes = 1 << 20;
 
 absl::Status WithContext(const absl::Status& status, std::string_view where) {
   return absl::Status(status.code(), StrCat(where, ": ", FromAbsl(status.message())));
+}
+
+absl::Status Ask(const DamageCallback& damaged, const std::string& path,
+                 const absl::Status& status) {
+  return absl::IsDataLoss(status) && damaged ? damaged(path, status) : status;
 }
 
 }  // namespace
@@ -71,7 +77,8 @@ absl::Status HeadReplay::OpenFile(FileSystem* file_system, uint64_t number, std:
 
 absl::StatusOr<std::unique_ptr<HeadReplay>> HeadReplay::Open(FileSystem* file_system,
                                                              const std::string& folder,
-                                                             const HeadFiles& files) {
+                                                             const HeadFiles& files,
+                                                             const DamageCallback& damaged) {
   const uint64_t checkpoint = files.newest_checkpoint();
   std::unique_ptr<HeadReplay> replay(new HeadReplay(checkpoint));
   // The checkpoint first: it is deleted before the segments that follow it are.
@@ -88,9 +95,13 @@ absl::StatusOr<std::unique_ptr<HeadReplay>> HeadReplay::Open(FileSystem* file_sy
         return absl::AbortedError(StrCat(folder, ": checkpoint ", now.newest_checkpoint(),
                                          " came since the folder was listed; list it again"));
       }
-      return absl::DataLossError(
-          StrCat(SegmentPath(folder, expected),
-                 ": expected a head log segment, because there are later ones; found none"));
+      const std::string missing = SegmentPath(folder, expected);
+      TINYOBS_RETURN_IF_ERROR(
+          Ask(damaged, missing,
+              absl::DataLossError(StrCat(
+                  missing,
+                  ": expected a head log segment, because there are later ones; found none"))));
+      expected = number;
     }
     TINYOBS_RETURN_IF_ERROR(replay->OpenFile(file_system, number, SegmentPath(folder, number),
                                              &replay->segments_.emplace_back()));
@@ -107,13 +118,15 @@ absl::Status HeadReplay::Run(const ReplayCallbacks& callbacks, Clock* clock, Rep
                                        return absl::OkStatus();
                                      },
                                      callbacks.restore};
-    TINYOBS_RETURN_IF_ERROR(
-        ReadHeadCheckpoint(checkpoint_.file.get(), checkpoint_.path, checkpoint_.number, pieces));
+    TINYOBS_RETURN_IF_ERROR(Ask(
+        callbacks.damaged, checkpoint_.path,
+        ReadHeadCheckpoint(checkpoint_.file.get(), checkpoint_.path, checkpoint_.number, pieces)));
     TINYOBS_ASSIGN_OR_RETURN(const uint64_t bytes, checkpoint_.file->Size());
     progress.FileDone(bytes);
   }
   for (const File& segment : segments_) {
-    TINYOBS_RETURN_IF_ERROR(RunSegment(segment, callbacks, &progress, report));
+    TINYOBS_RETURN_IF_ERROR(
+        Ask(callbacks.damaged, segment.path, RunSegment(segment, callbacks, &progress, report)));
   }
   progress.Done();
   return absl::OkStatus();
@@ -129,9 +142,11 @@ absl::Status HeadReplay::RunSegment(const File& segment, const ReplayCallbacks& 
     TINYOBS_ASSIGN_OR_RETURN(const bool more, reader->Next(&record));
     if (!more) break;
     if (!unfinished_.empty()) {
-      return absl::DataLossError(StrCat(unfinished_, ": expected a sealed end, because ",
-                                        segment.path,
-                                        " has records; found none: records are missing"));
+      const std::string unfinished = std::exchange(unfinished_, {});
+      TINYOBS_RETURN_IF_ERROR(Ask(
+          callbacks.damaged, unfinished,
+          absl::DataLossError(StrCat(unfinished, ": expected a sealed end, because ", segment.path,
+                                     " has records; found none: records are missing"))));
     }
     const uint64_t offset = reader->record_offset();
     absl::Status status = decoder_.Decode(record, &commit_);

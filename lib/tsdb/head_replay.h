@@ -27,6 +27,11 @@
 
 namespace tinyobs::tsdb {
 
+// Asked where a replay would give up, because `path` is damaged or missing: OK = go on with what
+// comes after it, as a repair does. Empty = the status ends the replay.
+using DamageCallback =
+    std::function<absl::Status(const std::string& path, const absl::Status& status)>;
+
 struct ReplayCallbacks {
   // Of the checkpoint.
   std::function<absl::Status(const CheckpointStretch&)> restore;
@@ -35,6 +40,7 @@ struct ReplayCallbacks {
   std::function<absl::Status(DecodedCommit*)> apply;
   // About once a second, or every 64 MiB, and at the end. May be empty.
   std::function<void(uint64_t bytes_done, uint64_t bytes_total)> progress;
+  DamageCallback damaged = {};
 };
 
 class HeadReplay {
@@ -44,7 +50,8 @@ class HeadReplay {
   // segment is missing.
   static absl::StatusOr<std::unique_ptr<HeadReplay>> Open(FileSystem* file_system,
                                                           const std::string& folder,
-                                                          const HeadFiles& files);
+                                                          const HeadFiles& files,
+                                                          const DamageCallback& damaged = {});
 
   // Once. DataLoss: damaged, or a segment ends torn while a later one has records; a torn end of
   // the last with records is an unfinished write, counted in `report`, and no file is changed.

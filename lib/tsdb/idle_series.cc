@@ -51,6 +51,7 @@ absl::Status IdleSeries::Load() {
     Group& group = groups_[partition];
     group.count = count;
     group.dropping = count == 0;
+    group.newest_ms = INT64_MAX;  // not known
     size_ += count;
   }
   return rows->status();
@@ -67,7 +68,7 @@ IdleSeries::Staged* IdleSeries::Stage(uint32_t partition) {
     MutexLock lock(&mutex_);
     Group& group = groups_[partition];
     group.changing = true;
-    at->second = {group.count, group.dropping, false};
+    at->second = {group.count, group.newest_ms, group.dropping, false};
   }
   return &at->second;
 }
@@ -91,7 +92,9 @@ void IdleSeries::PutIdle(std::span<const Series> series, lsm::WriteBatch* batch)
     PutBigEndian32(&partition, idle.partition);
     batch->Put(IdleSeriesKey(idle.partition, idle.id), idle.canonical_labels);
     batch->Put(IdleLookupKey(key, idle.id), partition);
-    ++Stage(idle.partition)->count;
+    Staged* const staged = Stage(idle.partition);
+    ++staged->count;
+    staged->newest_ms = std::max(staged->newest_ms, idle.last_ms);
   }
   PutCounts(batch);
 }
@@ -151,6 +154,7 @@ void IdleSeries::Publish() {
     Forget(&group);
     size_ += staged.count - group.count;
     group.count = staged.count;
+    group.newest_ms = staged.newest_ms;
     group.dropping = staged.dropping;
     group.valid_from = sequence;
     group.changing = false;
@@ -169,8 +173,8 @@ void IdleSeries::Discard() {
 absl::StatusOr<std::optional<IdleSeries::Found>> IdleSeries::Find(std::string_view canonical_labels,
                                                                   const SeriesKey& key) const {
   if (size() == 0) return std::nullopt;
-  lsm::ReadOptions options;
-  options.prefix = IdleLookupPrefix(key);
+  // Each new series looks here in vain, at a random place: blocks read for that serve nobody again.
+  const lsm::ReadOptions options = ReadPrefix(IdleLookupPrefix(key));
   const auto rows = store_->NewIterator(options);
   for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
     ByteReader id_bytes(rows->key().substr(options.prefix.size()));
@@ -192,6 +196,31 @@ absl::StatusOr<std::optional<IdleSeries::Found>> IdleSeries::Find(std::string_vi
   }
   TINYOBS_RETURN_IF_ERROR(rows->status());
   return std::nullopt;
+}
+
+absl::Status IdleSeries::ForEach(uint32_t partition,
+                                 const std::function<void(const Series& series)>& visit) const {
+  std::vector<uint32_t> groups;
+  {
+    MutexLock lock(&mutex_);
+    for (const auto& [number, group] : groups_) {
+      if (number < partition && !group.dropping) groups.push_back(number);
+    }
+  }
+  for (const uint32_t number : groups) {
+    const lsm::ReadOptions options = ReadPrefix(ChunkPrefix(Tier::kIdle, number));
+    const auto rows = store_->NewIterator(options);
+    for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
+      ByteReader id(rows->key().substr(options.prefix.size()));
+      const SeriesId series = id.BigEndian64();
+      if (!id.ok() || !id.empty()) {
+        return BadRow("idle series", rows->key(), rows->value(), "an id, and labels");
+      }
+      visit({series, rows->value(), number});
+    }
+    TINYOBS_RETURN_IF_ERROR(rows->status());
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::shared_ptr<const SeriesIndex>> IdleSeries::LoadGroup(
@@ -217,7 +246,7 @@ absl::StatusOr<std::shared_ptr<const SeriesIndex>> IdleSeries::LoadGroup(
 }
 
 absl::StatusOr<std::vector<std::shared_ptr<const SeriesIndex>>> IdleSeries::Groups(
-    uint32_t partition, const lsm::Snapshot& snapshot) const {
+    uint32_t partition, const lsm::Snapshot& snapshot, int64_t from_ms) const {
   std::vector<std::shared_ptr<const SeriesIndex>> groups;
   std::vector<uint32_t> missing;
   const uint64_t sequence = snapshot.sequence();
@@ -225,7 +254,7 @@ absl::StatusOr<std::vector<std::shared_ptr<const SeriesIndex>>> IdleSeries::Grou
     MutexLock lock(&mutex_);
     for (auto at = groups_.lower_bound(partition); at != groups_.end(); ++at) {
       Group& group = at->second;
-      if (group.dropping) continue;
+      if (group.dropping || group.newest_ms < from_ms) continue;
       if (group.index != nullptr && !group.changing && sequence >= group.valid_from) {
         group.last_use = ++uses_;
         if (group.index->size() > 0) groups.push_back(group.index);

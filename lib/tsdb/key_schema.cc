@@ -68,6 +68,23 @@ std::string PartitionRowKey(Tier tier, uint32_t partition) {
   return key;
 }
 
+std::string DroppedRowKey(Tier tier) {
+  return RowPrefix(RowKind::kDropped) + static_cast<char>(tier);
+}
+
+std::string TouchedPrefix(Tier tier, uint32_t partition) {
+  std::string key = RowPrefix(RowKind::kTouched);
+  key.push_back(static_cast<char>(tier));
+  PutBigEndian32(&key, partition);
+  return key;
+}
+
+std::string TouchedRowKey(Tier tier, uint32_t partition, SeriesId series) {
+  std::string key = TouchedPrefix(tier, partition);
+  PutBigEndian64(&key, series);
+  return key;
+}
+
 std::string NextRowKey() { return RowPrefix(RowKind::kNext); }
 
 std::string IdleSeriesKey(uint32_t partition, SeriesId id) {
@@ -109,6 +126,15 @@ std::string_view PartitionPrefix(std::string_view key) {
 uint32_t Partitioning::NumberOf(int64_t timestamp_ms) const {
   const int64_t index = std::clamp<int64_t>(Index(timestamp_ms), INT32_MIN, INT32_MAX);
   return static_cast<uint32_t>(index + kPartitionBias);
+}
+
+Partitioning TierPartitioning(const Partitioning& raw, Tier tier) {
+  int64_t partition_ms = raw.partition_ms();
+  if (tier == Tier::kFiveMinutes || tier == Tier::kOneHour) {
+    partition_ms *= kRawPartitionsPerFiveMinutes;
+  }
+  if (tier == Tier::kOneHour) partition_ms *= kFiveMinutesPartitionsPerOneHour;
+  return Partitioning(partition_ms);
 }
 
 ChunkKey RawChunkKey(const Partitioning& partitioning, SeriesId series, int64_t first_ms) {

@@ -13,6 +13,7 @@
 #ifndef TINYOBS_LIB_TSDB_KEY_SCHEMA_H_
 #define TINYOBS_LIB_TSDB_KEY_SCHEMA_H_
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -34,6 +35,14 @@ using SeriesId = uint64_t;
 // First byte of a chunk's key. On disk: never renumber. 0 is the metadata.
 // kIdle holds no chunks but series that left memory, see idle_series.h.
 enum class Tier : uint8_t { kRaw = 1, kFiveMinutes = 2, kOneHour = 3, kIdle = 4 };
+inline constexpr std::array kAllTiers = {Tier::kRaw, Tier::kFiveMinutes, Tier::kOneHour,
+                                         Tier::kIdle};
+// Those that hold data, from the finest on.
+inline constexpr std::array kDataTiers = {Tier::kRaw, Tier::kFiveMinutes, Tier::kOneHour};
+// Raw partitions in one of five minutes, and those in one of an hour: so that a row of either can
+// hold some hundreds of windows, which is what columns need to be small.
+inline constexpr int64_t kRawPartitionsPerFiveMinutes = 12;
+inline constexpr int64_t kFiveMinutesPartitionsPerOneHour = 16;
 
 // Second byte of a metadata key. On disk: never renumber.
 enum class RowKind : uint8_t {
@@ -43,7 +52,10 @@ enum class RowKind : uint8_t {
   kNext = 'n',            // -> next ref, next metric id
   kIdle = 'i',            // + fingerprint 2 x u64 BE + series id u64 BE -> partition
   kIdleGroup = 'g',       // + partition u32 BE -> number of its idle series
-  kDropping = 'x',        // -> partition u32 BE: all before it are on their way out
+  kHead = 'h',            // -> newest segment and checkpoint of the head's files
+  kTouched = 't',         // + tier u8 + partition u32 BE + series id u64 BE -> nothing
+  kDropped = 'x',         // + tier u8 -> two partitions u32 BE: before the first all has gone for
+                          //    good, before the second it is on its way out (0 = nothing is)
 };
 
 struct ChunkKey {
@@ -69,6 +81,10 @@ std::string ChunkPrefix(Tier tier, uint32_t partition);
 std::string SeriesRowKey(SeriesId id);
 std::string MetricMetadataRowKey(std::string_view metric);
 std::string PartitionRowKey(Tier tier, uint32_t partition);
+std::string DroppedRowKey(Tier tier);
+// `partition` and `series` are of the rows themselves; TouchedPrefix: of all of a partition.
+std::string TouchedRowKey(Tier tier, uint32_t partition, SeriesId series);
+std::string TouchedPrefix(Tier tier, uint32_t partition);
 std::string NextRowKey();
 // Of a idle series: its row in the group of its last partition, and the row that finds it.
 std::string IdleSeriesKey(uint32_t partition, SeriesId id);
@@ -120,6 +136,9 @@ class Partitioning {
 
   int64_t partition_ms_;
 };
+
+// How a tier is cut, when raw data is cut as `raw` says. kIdle: as raw.
+Partitioning TierPartitioning(const Partitioning& raw, Tier tier);
 
 ChunkKey RawChunkKey(const Partitioning& partitioning, SeriesId series, int64_t first_ms);
 

@@ -34,10 +34,6 @@ class NumberTable {
     if (slots > slots_.size()) Rebuild(slots);
   }
 
-  void Prefetch(uint32_t hash) const {
-    if (!slots_.empty()) __builtin_prefetch(&slots_[Home(hash)]);
-  }
-
   // A number that was inserted under this hash and that `equal(number)` accepts, or kNone.
   template <typename Equal>
   uint32_t Find(uint32_t hash, Equal equal) const {

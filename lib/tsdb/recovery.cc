@@ -1,4 +1,5 @@
-// Opening a database: identity, LSM, series, then the head from its newest checkpoint and the log.
+// Recovering a database: series from the LSM or their snapshot, then the head from its newest
+// checkpoint and the log.
 //
 // Order matters for crashes while opening: a fresh segment number is claimed durably before
 // anything is sealed, because generations of chunks begin with it. Were it claimed later, a crash
@@ -8,14 +9,11 @@
 #include <memory>
 #include <utility>
 
-#include "lib/base/checksum.h"
 #include "lib/base/coding.h"
 #include "lib/base/status_macros.h"
 #include "lib/base/strings.h"
 #include "lib/tsdb/db_impl.h"
 #include "lib/tsdb/series_snapshot.h"
-#include "lib/vfs/in_memory_file_system.h"
-#include "lib/vfs/whole_file.h"
 
 namespace tinyobs::tsdb {
 
@@ -23,233 +21,54 @@ namespace {
 
 // Frozen chunks that replay lets gather before it seals.
 constexpr uint64_t kReplayBacklogChunks = 4096;
-constexpr size_t kLeastBudgetBytes = 1 << 20;
 // Attempts to list and open the head's files beside a writer that replaces them.
 constexpr int kReadOnlyTries = 16;
-// Metrics whose metadata is kept even where fewer series are allowed.
-constexpr uint64_t kLeastMetadata = 1000;
 // Empty segments, one an open, that may lie around before they are swept up.
 constexpr size_t kMaxEmptySegments = 8;
-// A late buffer is four times as large and must fit a chunk.
-constexpr uint32_t kMaxChunkSamples = chunk::kMaxSamples / 4;
-
-absl::Status CheckOptions(const Options& options) {
-  const auto refuse = [](std::string_view name, auto value, std::string_view expected) {
-    return absl::InvalidArgumentError(
-        StrCat("option ", name, " is ", value, "; expected ", expected));
-  };
-  if (options.chunk_samples < 1 || options.chunk_samples > kMaxChunkSamples) {
-    return refuse("chunk_samples", options.chunk_samples, StrCat("1 to ", kMaxChunkSamples));
-  }
-  if (options.partition_ms < 1 || options.partition_ms > int64_t{UINT32_MAX}) {
-    return refuse("partition_ms", options.partition_ms, "1 to 2^32-1");
-  }
-  if (options.sync_interval_ms < 1) {
-    return refuse("sync_interval_ms", options.sync_interval_ms, "at least 1");
-  }
-  if (options.max_future_ms < 0) {
-    return refuse("max_future_ms", options.max_future_ms, "at least 0");
-  }
-  if (options.head_segment_bytes < 1) return refuse("head_segment_bytes", 0, "at least 1");
-  if (options.memory_budget_bytes < kLeastBudgetBytes) {
-    return refuse("memory_budget_bytes", options.memory_budget_bytes, "at least 1 MiB");
-  }
-  if (options.in_memory && options.file_system != nullptr) {
-    return refuse("file_system", "set", "null for a database in memory");
-  }
-  return absl::OkStatus();
-}
-
-// Unpredictable to clients is enough: the seed guards a hash table, not a secret.
-uint64_t NewSeed(const std::string& path, Clock* clock) {
-  std::string bytes = path;
-  PutFixed64(&bytes, static_cast<uint64_t>(clock->NowMs()));
-  PutFixed64(&bytes, static_cast<uint64_t>(clock->MonotonicNs()));
-  PutFixed64(&bytes, reinterpret_cast<uintptr_t>(&bytes));  // differs by address space layout
-  return Checksum64(bytes);
-}
-
-std::string IdentityPath(const std::string& path) { return path + "/IDENTITY"; }
-std::string StorePath(const std::string& path) { return path + "/lsm"; }
-std::string HeadPath(const std::string& path) { return path + "/head"; }
-
-absl::StatusOr<Identity> CreateIdentity(FileSystem* file_system, const std::string& path,
-                                        const Options& options, Clock* clock) {
-  // The identity is the first thing of a database that is written: the rest without it is damage.
-  if (file_system->FileExists(StorePath(path)) || file_system->FileExists(HeadPath(path))) {
-    return absl::DataLossError(
-        StrCat(IdentityPath(path), ": expected beside the other files of a database, found none"));
-  }
-  const Identity identity{NewSeed(path, clock), options.partition_ms};
-  TINYOBS_RETURN_IF_ERROR(file_system->SyncDirectory(DirectoryOf(path)));
-  TINYOBS_RETURN_IF_ERROR(
-      ReplaceWholeFile(file_system, IdentityPath(path), EncodeIdentity(identity)));
-  return identity;
-}
-
-absl::StatusOr<Identity> ReadIdentity(FileSystem* file_system, const std::string& path,
-                                      const Options& options) {
-  TINYOBS_ASSIGN_OR_RETURN(const std::string bytes,
-                           ReadWholeFile(file_system, IdentityPath(path), 4096));
-  TINYOBS_ASSIGN_OR_RETURN(const Identity identity, DecodeIdentity(bytes, IdentityPath(path)));
-  if (identity.partition_ms != options.partition_ms) {
-    return absl::InvalidArgumentError(StrCat("option partition_ms is ", options.partition_ms, "; ",
-                                             path, " was created with ", identity.partition_ms));
-  }
-  return identity;
-}
-
-// How the budget is shared. Shares are limits, not reservations, and add up to more than the whole;
-// what may be refused (series, queries) is refused when the whole is used up, too.
-struct Shares {
-  explicit Shares(size_t budget)
-      : memtable(std::clamp<size_t>(budget / 16, 256 << 10, 64 << 20)),
-        block_cache(budget / 8),
-        tables(budget / 16),
-        series(budget / 2),
-        idle_series(budget / 8),
-        queries(budget / 2) {}
-  size_t memtable;  // of one; up to three exist
-  size_t block_cache;
-  size_t tables;
-  size_t series;  // head and index, each
-  size_t idle_series;
-  size_t queries;
-};
 
 }  // namespace
-
-absl::StatusOr<std::unique_ptr<DbImpl>> DbImpl::Prepare(const std::string& path,
-                                                        const Options& options, bool read_only) {
-  TINYOBS_RETURN_IF_ERROR(CheckOptions(options));
-  Surroundings around;
-  around.read_only = read_only;
-  around.memory = std::make_unique<MemoryAccountant>(options.memory_budget_bytes);
-  const Shares shares(options.memory_budget_bytes);
-  around.accounts = {
-      .memtables = around.memory->NewAccount("memtables", 3 * shares.memtable),
-      .block_cache = around.memory->NewAccount("block cache", shares.block_cache),
-      .tables = around.memory->NewAccount("tables", shares.tables),
-      .head = around.memory->NewAccount("head", shares.series),
-      .index = around.memory->NewAccount("series index", shares.series),
-      .idle_series = around.memory->NewAccount("idle series", shares.idle_series),
-      .queries = around.memory->NewAccount("queries", shares.queries),
-      .files = around.memory->NewAccount("files in memory"),
-  };
-  if (options.in_memory) around.own_files = NewInMemoryFileSystem(around.accounts.files);
-  FileSystem* const file_system = options.in_memory                ? around.own_files.get()
-                                  : options.file_system != nullptr ? options.file_system
-                                                                   : FileSystem::Posix();
-  Clock* const clock = options.clock != nullptr ? options.clock : Clock::System();
-  const bool exists = file_system->FileExists(IdentityPath(path));
-  if (!exists && read_only) {
-    return absl::NotFoundError(StrCat(path, ": no TinyObs database here"));
-  }
-  if (!exists && !options.create_if_missing && !options.in_memory) {
-    return absl::FailedPreconditionError(
-        StrCat(path, ": no TinyObs database here, and create_if_missing is off"));
-  }
-  if (!exists) TINYOBS_RETURN_IF_ERROR(file_system->CreateDirectories(path));
-  if (!read_only) {
-    TINYOBS_ASSIGN_OR_RETURN(around.lock, file_system->LockFile(path + "/LOCK"));
-  }
-  // Asked again: who held the lock may have created it meanwhile.
-  TINYOBS_ASSIGN_OR_RETURN(around.identity,
-                           file_system->FileExists(IdentityPath(path))
-                               ? ReadIdentity(file_system, path, options)
-                               : CreateIdentity(file_system, path, options, clock));
-  around.file_system = file_system;
-  return std::unique_ptr<DbImpl>(new DbImpl(path, options, std::move(around)));
-}
-
-absl::StatusOr<std::unique_ptr<DbImpl>> DbImpl::Open(const std::string& path,
-                                                     const Options& options) {
-  TINYOBS_ASSIGN_OR_RETURN(auto db, Prepare(path, options, /*read_only=*/false));
-  TINYOBS_RETURN_IF_ERROR(db->Recover());
-  db->StartThreads();
-  return db;
-}
-
-absl::StatusOr<std::unique_ptr<DbImpl>> DbImpl::OpenReadOnly(const std::string& path,
-                                                             const Options& options) {
-  TINYOBS_ASSIGN_OR_RETURN(auto db, Prepare(path, options, /*read_only=*/true));
-  TINYOBS_RETURN_IF_ERROR(db->RecoverReadOnly());
-  return db;
-}
-
-DbImpl::DbImpl(std::string path, const Options& options, Surroundings around)
-    : path_(std::move(path)),
-      head_folder_(HeadPath(path_)),
-      options_(options),
-      read_only_(around.read_only),
-      memory_(std::move(around.memory)),
-      accounts_(around.accounts),
-      own_file_system_(std::move(around.own_files)),
-      clock_(options.clock != nullptr ? options.clock : Clock::System()),
-      file_system_(around.file_system),
-      partitioning_(around.identity.partition_ms),
-      lock_(std::move(around.lock)),
-      seed_(around.identity.fingerprint_seed),
-      index_(seed_),
-      catalog_(&index_, options.max_series == 0 ? 0 : std::max(options.max_series, kLeastMetadata)),
-      head_(partitioning_, {options.chunk_samples, /*max_age_ms=*/around.identity.partition_ms},
-            accounts_.head),
-      merge_(partitioning_),
-      log_(file_system_, head_folder_),
-      queue_([this](std::span<Queue::Job* const> jobs) { Lead(jobs); }) {}
-
-absl::Status DbImpl::OpenStore() {
-  const Shares shares(options_.memory_budget_bytes);
-  lsm::StoreOptions options;
-  options.file_system = file_system_;
-  options.clock = clock_;
-  options.logger = options_.logger;
-  options.background_threads = options_.background_threads && !read_only_;
-  // Every write of ours goes without the LSM's log, see Sealer.
-  options.sync_policy = lsm::SyncPolicy::kNone;
-  options.memtable_bytes = shares.memtable;
-  options.block_cache_bytes = shares.block_cache;
-  options.table_memory_bytes = shares.tables;
-  options.memory = {accounts_.memtables, accounts_.block_cache, accounts_.tables};
-  options.partition_of = PartitionPrefix;
-  options.filter_prefix_bytes = kSeriesPrefixBytes;
-  options.new_compaction_merger = [this] { return merge_.NewMerger(); };
-  TINYOBS_ASSIGN_OR_RETURN(store_, read_only_ ? lsm::Store::OpenReadOnly(StorePath(path_), options)
-                                              : lsm::Store::Open(StorePath(path_), options));
-  chunks_.emplace(store_.get(), partitioning_, &merge_);
-  idle_.emplace(store_.get(), seed_, shares.idle_series, accounts_.idle_series);
-  sealer_.emplace(store_.get(), &index_, &catalog_, &*idle_, &membership_, &*chunks_, &head_,
-                  shares.memtable);
-  return absl::OkStatus();
-}
 
 // The series that were there when segment `checkpoint` began, at least: from the snapshot that a
 // clean close left, or else from the rows of the LSM.
 absl::Status DbImpl::LoadSeries(uint64_t checkpoint) {
+  // The whole budget and not their share: series that could be created must be there again.
+  const size_t most_bytes = memory_->limit() - std::min(memory_->limit(), memory_->used());
   std::optional<SeriesRef> snapshot_end;
+  absl::Status status;
   if (checkpoint > 0) {
     SeriesRef end = 0;
-    const absl::Status read = ReadSeriesSnapshot(
-        file_system_, SeriesSnapshotPath(head_folder_, checkpoint), checkpoint, &index_, &end);
-    if (read.ok()) snapshot_end = end;
-    if (absl::IsDataLoss(read)) {
-      Log(StrCat(path_, ": reading the rows of all series instead: ", read.ToString()));
-    } else if (!read.ok() && !absl::IsNotFound(read)) {
-      return read;
+    status = ReadSeriesSnapshot(file_system_, SeriesSnapshotPath(head_folder_, checkpoint),
+                                checkpoint, &index_, &end, most_bytes);
+    if (status.ok()) snapshot_end = end;
+    if (absl::IsDataLoss(status)) {
+      Log(StrCat(path_, ": reading the rows of all series instead: ", status.ToString()));
     }
+    if (absl::IsDataLoss(status) || absl::IsNotFound(status)) status = absl::OkStatus();
   }
-  TINYOBS_RETURN_IF_ERROR(catalog_.Load(*store_, snapshot_end));
+  std::vector<SeriesId> twins;
+  if (status.ok()) {
+    status =
+        catalog_.Load(*store_, snapshot_end, most_bytes, losses_ != nullptr ? &twins : nullptr);
+  }
+  // As soon as that is known, and not when all of them are in memory.
+  const auto fits = [this](const absl::Status& loaded) {
+    if (!absl::IsResourceExhausted(loaded) && !memory_->over()) return loaded;
+    return absl::ResourceExhaustedError(StrCat(
+        path_, ": the series that are stored do not fit; raise memory_budget_bytes: ",
+        FromAbsl(loaded.ok() ? accounts_.index->ExhaustedError(1).message() : loaded.message())));
+  };
+  ChargeIndex();
+  TINYOBS_RETURN_IF_ERROR(fits(status));
   TINYOBS_RETURN_IF_ERROR(chunks_->Load(read_only_));
+  TINYOBS_RETURN_IF_ERROR(CountAgain(twins));
   TINYOBS_RETURN_IF_ERROR(idle_->Load());
-  horizon_ms_ = chunks_->Totals().newest_ms;
+  // Windows, too: series of which nothing else is left are not older than those.
+  for (const Tier tier : kDataTiers) {
+    horizon_ms_ = std::max(horizon_ms_, chunks_->Totals(tier).newest_ms);
+  }
   head_.SetHorizon(horizon_ms_);
   for (const SeriesRef ref : index_.Match({}).refs) head_.AddSeries(ref);
-  accounts_.index->SetUsed(index_.MemoryBytes());
-  // The whole budget and not their share: series that could be created must be there again.
-  if (!memory_->over()) return absl::OkStatus();
-  return absl::ResourceExhaustedError(
-      StrCat(path_, ": the ", index_.size(), " series that are stored do not fit; raise ",
-             "memory_budget_bytes: ", FromAbsl(accounts_.index->ExhaustedError(1).message())));
+  return fits(absl::OkStatus());
 }
 
 // Series with rows that neither snapshot nor log knew.
@@ -261,7 +80,66 @@ absl::Status DbImpl::LoadMissingSeries() {
   for (const SeriesRef ref : index_.Match({}).refs) {
     if (!head_.Contains(ref)) head_.AddSeries(ref);
   }
-  accounts_.index->SetUsed(index_.MemoryBytes());
+  ChargeIndex();
+  return absl::OkStatus();
+}
+
+absl::Status DbImpl::CountSeries(bool any_in_both) {
+  cardinality_.Clear();
+  for (const std::string& metric : index_.LabelValues(kMetricName)) {
+    const Matcher matcher = Matcher::Metric(metric);
+    cardinality_.Add(metric, index_.Match({&matcher, 1}).refs.size());
+  }
+  const absl::Status counted = idle_->ForEach(UINT32_MAX, [&](const IdleSeries::Series& series) {
+    const std::string_view labels = series.canonical_labels;
+    if (any_in_both && index_.Find(labels, index_.KeyOf(labels)).has_value()) return;
+    cardinality_.Add(MetricOf(labels), 1);
+    cardinality_.NoteIdle(labels);
+  });
+  ChargeIndex();
+  if (!absl::IsDataLoss(counted)) return counted;
+  // Queries of that time will answer it, too. The others can do without.
+  Log(StrCat(path_, ": not all idle series count for the series limit: ", counted.ToString()));
+  return absl::OkStatus();
+}
+
+absl::Status DbImpl::CheckHeadRow(const HeadFiles& files) {
+  std::string value;
+  const absl::Status found = store_->Get(RowPrefix(RowKind::kHead), &value);
+  if (!absl::IsNotFound(found)) TINYOBS_RETURN_IF_ERROR(found);
+  ByteReader reader(value);
+  const uint64_t segment = found.ok() ? reader.Varint64() : 0;
+  const uint64_t checkpoint = found.ok() ? reader.Varint64() : 0;
+  if (!reader.ok() || !reader.empty()) {
+    return absl::DataLossError(StrCat(
+        "row of the head: expected a segment and a checkpoint, found ", EscapeForMessage(value)));
+  }
+  noted_checkpoint_ = checkpoint;
+  const uint64_t newest = files.newest_checkpoint();
+  if (newest > checkpoint) {
+    const std::string store = path_ + "/lsm";
+    TINYOBS_RETURN_IF_ERROR(Salvage(
+        store, absl::DataLossError(StrCat(
+                   store, ": older than ", CheckpointPath(head_folder_, newest),
+                   ": expected a store that was flushed for it, found one that was for checkpoint ",
+                   checkpoint, " last: the end of its manifest is missing"))));
+  }
+  // A reader lists the files first, and the writer may have begun a segment since.
+  if (!read_only_ && segment > 0 && segment >= newest &&
+      !std::binary_search(files.segments.begin(), files.segments.end(), segment)) {
+    const std::string path = SegmentPath(head_folder_, segment);
+    TINYOBS_RETURN_IF_ERROR(Salvage(
+        path,
+        absl::DataLossError(StrCat(
+            path, ": expected the newest head log segment, which had been begun; found none"))));
+  }
+  // A clean close writes the checkpoint first, then the series of the same number.
+  if (!files.snapshots.empty() && files.snapshots.back() > newest) {
+    const std::string path = CheckpointPath(head_folder_, files.snapshots.back());
+    TINYOBS_RETURN_IF_ERROR(
+        Salvage(path, absl::DataLossError(StrCat(
+                          path, ": expected beside the series of the same number, found none"))));
+  }
   return absl::OkStatus();
 }
 
@@ -272,36 +150,36 @@ absl::Status DbImpl::Recover() {
   TINYOBS_RETURN_IF_ERROR(file_system_->SyncDirectory(path_));
   TINYOBS_ASSIGN_OR_RETURN(const HeadFiles files, ListHeadFiles(file_system_, head_folder_));
   const uint64_t checkpoint = files.newest_checkpoint();
-  TINYOBS_RETURN_IF_ERROR(LoadSeries(checkpoint));
+  TINYOBS_RETURN_IF_ERROR(CheckHeadRow(files));
+  // After a repair the rows may be others than when the snapshot was written.
+  if (losses_ != nullptr) TINYOBS_RETURN_IF_ERROR(DropSeriesSnapshot());
+  TINYOBS_RETURN_IF_ERROR(LoadSeries(losses_ != nullptr ? 0 : checkpoint));
 
-  // A clean close writes the checkpoint first, then the series of the same number.
-  if (!files.snapshots.empty() && files.snapshots.back() > checkpoint) {
-    return absl::DataLossError(
-        StrCat(CheckpointPath(head_folder_, files.snapshots.back()),
-               ": expected beside the series of the same number, found none"));
-  }
   const uint64_t newest_segment = files.segments.empty() ? 0 : files.segments.back();
   const uint64_t claimed = std::max({newest_segment + 1, checkpoint, uint64_t{1}});
   if (claimed > UINT32_MAX) {
     return absl::DataLossError(StrCat(head_folder_, ": segment number ", claimed, " is too large"));
   }
-  TINYOBS_ASSIGN_OR_RETURN(const auto replay, HeadReplay::Open(file_system_, head_folder_, files));
-  TINYOBS_RETURN_IF_ERROR(log_.Begin(claimed, /*abandon_old=*/false));
-  head_.BeginSegment(static_cast<uint32_t>(claimed));
+  TINYOBS_ASSIGN_OR_RETURN(const auto replay,
+                           HeadReplay::Open(file_system_, head_folder_, files, OnDamage()));
+  TINYOBS_RETURN_IF_ERROR(BeginSegment(claimed, /*abandon_old=*/false));
   // Begin has synced the folder, so the checkpoint's name is durable.
   TINYOBS_RETURN_IF_ERROR(DeleteReplaced(file_system_, head_folder_, checkpoint));
   TINYOBS_RETURN_IF_ERROR(ReplayHead(replay.get()));
   TINYOBS_RETURN_IF_ERROR(LoadMissingSeries());
+  TINYOBS_RETURN_IF_ERROR(CountSeries(/*any_in_both=*/replay_.found_anything));
+  TINYOBS_RETURN_IF_ERROR(PutAside());
   {
     MutexLock lock(&upkeep_);
     // What was replayed may not be synced, and ends torn: a checkpoint makes it one clean state.
-    if (replay_.found_anything || files.segments.size() > kMaxEmptySegments) {
+    if (replay_.found_anything || files.segments.size() > kMaxEmptySegments || losses_ != nullptr) {
       TINYOBS_RETURN_IF_ERROR(WriteCheckpoint(claimed));
     }
     checkpointed_ = true;
     recovered_ = true;
   }
   MeasureHeadFolder();
+  StartAgeing();
   last_sync_ms_ = MonotonicMs();
   last_freeze_ms_ = MonotonicMs();
   replay_ms_ = MonotonicMs() - started_ms;
@@ -321,8 +199,9 @@ absl::Status DbImpl::Recover() {
 absl::Status DbImpl::RecoverReadOnly() {
   const int64_t started_ms = MonotonicMs();
   std::unique_ptr<HeadReplay> replay;
+  HeadFiles files;
   for (int tries = 1; replay == nullptr; ++tries) {
-    TINYOBS_ASSIGN_OR_RETURN(const HeadFiles files, ListHeadFiles(file_system_, head_folder_));
+    TINYOBS_ASSIGN_OR_RETURN(files, ListHeadFiles(file_system_, head_folder_));
     auto opened = HeadReplay::Open(file_system_, head_folder_, files);
     if (opened.ok()) {
       replay = *std::move(opened);
@@ -331,17 +210,32 @@ absl::Status DbImpl::RecoverReadOnly() {
     }
   }
   TINYOBS_RETURN_IF_ERROR(OpenStore());
+  files.snapshots.clear();  // which come and go meanwhile, and are not read
+  TINYOBS_RETURN_IF_ERROR(CheckHeadRow(files));
   TINYOBS_RETURN_IF_ERROR(LoadSeries(/*checkpoint=*/0));
   TINYOBS_RETURN_IF_ERROR(ReplayHead(replay.get()));
   TINYOBS_RETURN_IF_ERROR(LoadMissingSeries());
+  TINYOBS_RETURN_IF_ERROR(CountSeries(/*any_in_both=*/true));
+  MeasureHeadFolder();
   replay_ms_ = MonotonicMs() - started_ms;
   return absl::OkStatus();
+}
+
+DamageCallback DbImpl::OnDamage() {
+  if (losses_ == nullptr) return {};
+  return [this](const std::string& path, const absl::Status& status) {
+    losses_->head_files.push_back(path);
+    return Salvage(path, status);
+  };
 }
 
 absl::Status DbImpl::ReplayHead(HeadReplay* replay) {
   const ReplayCallbacks callbacks{
       .restore = [this](const CheckpointStretch& stretch) -> absl::Status {
-        if (read_only_ && !index_.Contains(stretch.ref)) return absl::OkStatus();
+        if ((read_only_ || losses_ != nullptr) && !index_.Contains(stretch.ref)) {
+          if (losses_ != nullptr) losses_->samples += stretch.count;
+          return absl::OkStatus();
+        }
         TINYOBS_RETURN_IF_ERROR(head_.Restore(stretch.ref, stretch.late, stretch.first_ms,
                                               stretch.count, stretch.stream, MonotonicMs()));
         return SealReplayed();
@@ -354,8 +248,20 @@ absl::Status DbImpl::ReplayHead(HeadReplay* replay) {
                          " MiB"));
             }
           },
+      .damaged = OnDamage(),
   };
   return replay->Run(callbacks, clock_, &replay_);
+}
+
+// An idle series with these labels and another id was deleted before this one was created, but the
+// removal of its rows was not flushed.
+absl::Status DbImpl::ForgetIdle(const NewSeries& series) {
+  const SeriesKey key = index_.KeyOf(series.canonical_labels);
+  TINYOBS_ASSIGN_OR_RETURN(const auto found, idle_->Find(series.canonical_labels, key));
+  if (!found.has_value() || found->id == series.id) return absl::OkStatus();
+  lsm::WriteBatch batch;
+  TINYOBS_RETURN_IF_ERROR(idle_->PutRevived(series.canonical_labels, &batch));
+  return WriteIdle(batch);
 }
 
 absl::Status DbImpl::ReplayCommit(DecodedCommit* commit) {
@@ -374,19 +280,19 @@ absl::Status DbImpl::ReplayCommit(DecodedCommit* commit) {
       if (id != series.id && !read_only_) {  // else the new row takes the place of the old one
         lsm::WriteBatch batch;
         catalog_.PutRemoved({&id, 1}, &batch);
-        TINYOBS_RETURN_IF_ERROR(store_->Write({.sync = {}, .skip_wal = true}, batch));
+        TINYOBS_RETURN_IF_ERROR(store_->Write(lsm::kUnlogged, batch));
       }
       index_.Remove({&*known, 1});
       head_.RemoveSeries({&*known, 1});
     }
-    TINYOBS_RETURN_IF_ERROR(catalog_.Replay(series));
-    if (!head_.Contains(series.ref)) head_.AddSeries(series.ref);
-    if (idle_->size() > 0) {
-      TINYOBS_ASSIGN_OR_RETURN(
-          const auto found,
-          idle_->Find(series.canonical_labels, index_.KeyOf(series.canonical_labels)));
-      if (found.has_value()) sealer_->NoteRevived(1);
+    if (const absl::Status added = catalog_.Replay(series); !added.ok()) {
+      // Another series may have the number now, and the samples would be taken for its own.
+      if (head_.Contains(series.ref)) return added;
+      TINYOBS_RETURN_IF_ERROR(Salvage(head_folder_, added));
+      continue;
     }
+    if (!head_.Contains(series.ref)) head_.AddSeries(series.ref);
+    if (!read_only_) TINYOBS_RETURN_IF_ERROR(ForgetIdle(series));
   }
   for (const NamedMetadata& named : commit->metadata) {
     catalog_.SetMetadata(named.metric, named.metadata);
@@ -397,7 +303,7 @@ absl::Status DbImpl::ReplayCommit(DecodedCommit* commit) {
           StrCat("a sample at ", time_ms, " ms: expected a time with a partition, found none"));
     }
   }
-  if (read_only_) DropUnknown(&commit->samples);
+  if (read_only_ || losses_ != nullptr) DropUnknown(&commit->samples);
   if (const auto staged = head_.Stage(commit->samples, nullptr); !staged.ok()) {
     return absl::DataLossError(StrCat("a sample without its series: ", FromAbsl(staged.message())));
   }
@@ -405,8 +311,8 @@ absl::Status DbImpl::ReplayCommit(DecodedCommit* commit) {
   return SealReplayed();
 }
 
-// A reader's LSM is newer than the log it reads: series may be gone.
-void DbImpl::DropUnknown(SampleBatch* samples) const {
+// A reader's LSM is newer than the log it reads: series may be gone. A repair may have lost some.
+void DbImpl::DropUnknown(SampleBatch* samples) {
   size_t kept = 0;
   for (size_t i = 0; i < samples->size(); ++i) {
     if (!head_.Contains(samples->refs[i])) continue;
@@ -414,6 +320,7 @@ void DbImpl::DropUnknown(SampleBatch* samples) const {
     samples->timestamps_ms[kept] = samples->timestamps_ms[i];
     samples->values[kept++] = samples->values[i];
   }
+  if (losses_ != nullptr) losses_->samples += samples->size() - kept;
   samples->resize(kept);
 }
 

@@ -10,17 +10,12 @@
 namespace tinyobs::tsdb {
 
 namespace {
-// Of one step: a few hundred kilobytes of rows, ten milliseconds or so, and 4 MiB of columns.
-constexpr size_t kSamplesPerStep = 1 << 18;
+// Of one step: some hundred kilobytes of rows, a few milliseconds, and 2 MiB of columns.
+constexpr size_t kSamplesPerStep = 1 << 17;
 // In any case less than a memtable, which small budgets make small: a sample takes up to 9 bytes.
 constexpr size_t kMemtableBytesPerSample = 16;
 constexpr size_t kSeriesPerBatch = 1024;
 
-lsm::WriteOptions Unlogged() {
-  lsm::WriteOptions options;
-  options.skip_wal = true;
-  return options;
-}
 }  // namespace
 
 Sealer::Sealer(lsm::Store* store, SeriesIndex* index, Catalog* catalog, IdleSeries* idle,
@@ -41,30 +36,22 @@ absl::Status Sealer::WriteRevived(const std::vector<std::string>& labels, lsm::W
   }
   // A query that has looked at the index must still find there who leaves here.
   WriterMutexLock lock(membership_);
-  if (status.ok()) status = store_->Write(Unlogged(), *batch);
+  if (status.ok()) status = store_->Write(lsm::kUnlogged, *batch);
   if (!status.ok()) {
     idle_->Discard();
     return status;
   }
-  const uint64_t before = idle_->size();
   idle_->Publish();
-  in_both_.fetch_sub(before - idle_->size(), std::memory_order_relaxed);
   return absl::OkStatus();
 }
 
 absl::Status Sealer::SaveCatalog() {
   while (true) {
-    const uint64_t noted = in_both();
     lsm::WriteBatch batch;
     const Catalog::Unsaved unsaved = catalog_->PutUnsaved(kSeriesPerBatch, &batch);
-    if (batch.empty()) {
-      // All that were noted have their rows. Some count still when somebody else has removed them
-      // from the idle ones.
-      in_both_.fetch_sub(noted, std::memory_order_relaxed);
-      return absl::OkStatus();
-    }
+    if (batch.empty()) return absl::OkStatus();
     if (unsaved.revived.empty()) {
-      TINYOBS_RETURN_IF_ERROR(store_->Write(Unlogged(), batch));
+      TINYOBS_RETURN_IF_ERROR(store_->Write(lsm::kUnlogged, batch));
     } else {
       TINYOBS_RETURN_IF_ERROR(WriteRevived(unsaved.revived, &batch));
     }
@@ -101,8 +88,8 @@ absl::StatusOr<bool> Sealer::Step() {
     chunk.hint = &hint;
     begin += stretch.count;
   }
-  // In the order of keys the memtable's places for them are found faster: a tenth of all the work
-  // of an append. Those of one series keep the order they were written in.
+  // In the order of keys their places in the memtable are near each other: 4 % of all the work of
+  // an append is saved. Those of one series keep the order they were written in.
   std::stable_sort(new_chunks_.begin(), new_chunks_.end(),
                    [](const NewChunk& a, const NewChunk& b) { return a.series < b.series; });
   {

@@ -46,10 +46,6 @@ class Sealer {
   // Runs `alone` while no step does: for a copy of the database.
   absl::Status Alone(const std::function<absl::Status()>& alone);
 
-  // Idle series that came back to the index. Until their rows are written they are in both.
-  void NoteRevived(uint64_t series) { in_both_.fetch_add(series, std::memory_order_relaxed); }
-  uint64_t in_both() const { return in_both_.load(std::memory_order_relaxed); }
-
   // Sealed and head counts that belong together.
   std::pair<PartitionCounts, HeadStats> Counts() const;
   uint64_t chunks_sealed() const { return chunks_sealed_.load(std::memory_order_relaxed); }
@@ -68,7 +64,6 @@ class Sealer {
   Head* const head_;
   const size_t samples_per_step_;
   std::atomic<uint64_t> chunks_sealed_{0};
-  std::atomic<uint64_t> in_both_{0};
 
   // A turn rather than a lock: held while the LSM writes.
   Mutex step_;

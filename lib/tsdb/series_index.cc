@@ -48,32 +48,6 @@ std::optional<SeriesRef> SeriesIndex::Find(std::string_view canonical_labels,
   return ref;
 }
 
-void SeriesIndex::FindMany(std::span<const Query> queries, SeriesRef* refs) const {
-  // In groups, stage by stage: what a lookup waits for is memory, and a group waits together.
-  constexpr size_t kGroup = 32;
-  ReaderMutexLock lock(&lock_);
-  const SeriesTable& table = *table_;
-  for (size_t begin = 0; begin < queries.size(); begin += kGroup) {
-    const size_t end = std::min(queries.size(), begin + kGroup);
-    for (size_t i = begin; i < end; ++i) {
-      table.PrefetchSlot(HashOf(queries[i].key));
-      const std::string_view labels = queries[i].canonical_labels;
-      for (size_t at = 0; at < labels.size(); at += 64) __builtin_prefetch(labels.data() + at);
-    }
-    for (size_t i = begin; i < end; ++i) {
-      refs[i] = table.Candidate(HashOf(queries[i].key));
-      if (refs[i] != kNoSeries) table.PrefetchEntry(refs[i]);
-    }
-    for (size_t i = begin; i < end; ++i) {
-      if (refs[i] != kNoSeries) __builtin_prefetch(table.EntryOf(refs[i])->pairs);
-    }
-    for (size_t i = begin; i < end; ++i) {
-      if (refs[i] == kNoSeries || table.Equals(refs[i], queries[i].canonical_labels)) continue;
-      refs[i] = table.Find(queries[i].canonical_labels, HashOf(queries[i].key));
-    }
-  }
-}
-
 bool SeriesIndex::Contains(SeriesRef ref) const {
   ReaderMutexLock lock(&lock_);
   return table_->Lives(ref);
@@ -177,6 +151,11 @@ bool SeriesIndex::Describe(SeriesRef ref, SeriesId* id, std::string* canonical_l
   *id = series.id;
   table_->AppendLabels(series, canonical_labels);
   return true;
+}
+
+uint64_t SeriesIndex::removals() const {
+  ReaderMutexLock lock(&lock_);
+  return removals_;
 }
 
 SeriesNames SeriesIndex::PinNames() const {

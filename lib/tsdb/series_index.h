@@ -80,18 +80,14 @@ class SeriesIndex {
     return SeriesKeyOfCanonicalBytes(canonical_labels, seed_);
   }
   std::optional<SeriesRef> Find(std::string_view canonical_labels, const SeriesKey& key) const;
-  // Many at once, at less than half the cost each: refs[i] is that of queries[i], or kNoSeries.
-  struct Query {
-    std::string_view canonical_labels;
-    SeriesKey key;
-  };
-  void FindMany(std::span<const Query> queries, SeriesRef* refs) const;
   bool Contains(SeriesRef ref) const;
   uint64_t size() const;
   // The ref and metric id to give next; greater than all ever given.
   SeriesRef next_ref() const;
   uint32_t next_metric_id() const;
   SeriesRef ref_limit() const { return next_ref(); }
+  // Counts the calls of Remove: as long as it stays, every ref that was found is still there.
+  uint64_t removals() const;
   // One more than the largest ref that was added here; what is added next must not be below.
   SeriesRef series_end() const;
 
@@ -142,8 +138,9 @@ class SeriesIndex {
   // Errors of the writer.
   absl::Status AppendSnapshot(SeriesRef end, lsm::WalWriter* writer) const;
   // Replaces everything by what AppendSnapshot wrote; `end` gets the one it was called with.
-  // DataLoss: not whole, or not what it writes; then the index is as it was.
-  absl::Status LoadSnapshot(lsm::WalReader* reader, SeriesRef* end);
+  // DataLoss: not whole, or not what it writes; then the index is as it was. ResourceExhausted: its
+  // series take more than `most_bytes`; as soon as that is known.
+  absl::Status LoadSnapshot(lsm::WalReader* reader, SeriesRef* end, size_t most_bytes = SIZE_MAX);
 
   // Exact but for the allocator's own. Any time, cheap.
   size_t MemoryBytes() const;

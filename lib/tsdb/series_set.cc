@@ -15,6 +15,48 @@ absl::Status OverBudget(const absl::Status& exhausted) {
                                 "shorter range: ", FromAbsl(exhausted.message())));
 }
 
+// A window with all its columns.
+constexpr size_t kWindowBytes = 11 * sizeof(int64_t);
+
+// What a point is made of.
+uint32_t ColumnsOf(WindowValue value) {
+  switch (value) {
+    case WindowValue::kSum:
+      return kWindowSum;
+    case WindowValue::kCount:
+      return kWindowCount;
+    case WindowValue::kMin:
+      return kWindowMin;
+    case WindowValue::kMax:
+      return kWindowMax;
+    case WindowValue::kLast:
+      return kWindowLast;
+    case WindowValue::kByType:
+    case WindowValue::kAverage:
+      return kWindowSum | kWindowCount;
+  }
+  return 0;
+}
+
+double PointOf(const Windows& windows, size_t i, WindowValue value) {
+  switch (value) {
+    case WindowValue::kSum:
+      return windows.sum[i];
+    case WindowValue::kCount:
+      return static_cast<double>(windows.count[i]);
+    case WindowValue::kMin:
+      return windows.min[i];
+    case WindowValue::kMax:
+      return windows.max[i];
+    case WindowValue::kLast:
+      return windows.last[i];
+    case WindowValue::kByType:
+    case WindowValue::kAverage:
+      break;
+  }
+  return windows.sum[i] / static_cast<double>(windows.count[i]);
+}
+
 }  // namespace
 
 SeriesSetImpl::SeriesSetImpl(Source source)
@@ -48,9 +90,54 @@ absl::Status SeriesSetImpl::LoadHead(SeriesRef ref) {
   return absl::OkStatus();
 }
 
+absl::Status SeriesSetImpl::LoadWindows(SeriesId series, uint32_t columns, uint64_t room) {
+  for (const Source::Tier& tier : source_.tiers) {
+    Windows windows;
+    windows.resolution = tier.resolution;
+    TINYOBS_RETURN_IF_ERROR(tier.scan->ReadWindows(series, tier.pieces, columns, room, &windows));
+    if (windows.empty()) continue;
+    const size_t bytes = windows.size() * kWindowBytes;
+    if (auto charged = columns_charge_.TryAdd(bytes); !charged.ok()) return OverBudget(charged);
+    samples_ += windows.size();
+    room -= std::min<uint64_t>(room, windows.size());
+    resolution_ = std::max(resolution_, tier.resolution);
+    windows_.push_back(std::move(windows));
+  }
+  return absl::OkStatus();
+}
+
+void SeriesSetImpl::DrawWindows(WindowValue value) {
+  Columns all;
+  for (const Windows& windows : windows_) {
+    for (size_t i = 0; i < windows.size(); ++i) {
+      const int64_t start_ms = windows.start_ms[i];
+      if (start_ms < source_.range.from_ms) continue;  // it only overlaps the range
+      all.Add(start_ms, PointOf(windows, i, value));
+    }
+  }
+  windows_.clear();
+  all.timestamps_ms.insert(all.timestamps_ms.end(), columns_.timestamps_ms.begin(),
+                           columns_.timestamps_ms.end());
+  all.values.insert(all.values.end(), columns_.values.begin(), columns_.values.end());
+  if (!std::is_sorted(all.timestamps_ms.begin(), all.timestamps_ms.end())) {
+    // A late sample has a finer piece of its own between coarser ones.
+    std::vector<std::pair<int64_t, double>> points;
+    for (size_t i = 0; i < all.size(); ++i) {
+      points.emplace_back(all.timestamps_ms[i], all.values[i]);
+    }
+    std::sort(points.begin(), points.end(),
+              [](const auto& a, const auto& b) { return a.first < b.first; });
+    all.clear();
+    for (const auto& [time_ms, point] : points) all.Add(time_ms, point);
+  }
+  columns_ = std::move(all);
+}
+
 absl::Status SeriesSetImpl::Load(const Entry& entry) {
   const uint64_t limit = source_.sample_limit;
   columns_charge_.Reset();  // the series before is done with
+  windows_.clear();
+  resolution_ = Resolution::kRaw;
   // What the budget has room for, while samples are gathered and merged: three times 16 bytes.
   const uint64_t room = source_.memory->left() / (3 * sizeof(Sample)) + 1;
   // 0 would mean no limit; reading one sample too many is noticed below.
@@ -63,10 +150,27 @@ absl::Status SeriesSetImpl::Load(const Entry& entry) {
   if (auto charged = columns_charge_.TryAdd(bytes); !charged.ok()) return OverBudget(charged);
   merger_.Finish(&columns_);
   samples_ += columns_.size();
+  if (!source_.tiers.empty()) {
+    const uint64_t windows_room =
+        std::min(wanted, source_.memory->left() / kWindowBytes) + 1;  // as above
+    if (source_.window_columns != 0) {
+      TINYOBS_RETURN_IF_ERROR(LoadWindows(entry.id, source_.window_columns, windows_room));
+    } else {
+      const WindowValue value = ValueFor(LabelsOf(source_, entry).metric());
+      TINYOBS_RETURN_IF_ERROR(LoadWindows(entry.id, ColumnsOf(value), windows_room));
+      DrawWindows(value);
+    }
+  }
   if (limit > 0 && samples_ > limit) {
     return QueryLimitError(StrCat("the query selects more than ", limit, " samples, its limit"));
   }
   return absl::OkStatus();
+}
+
+WindowValue SeriesSetImpl::ValueFor(std::string_view metric) const {
+  if (source_.window_value != WindowValue::kByType) return source_.window_value;
+  return source_.catalog->Metadata(metric).type == "counter" ? WindowValue::kLast
+                                                             : WindowValue::kAverage;
 }
 
 bool SeriesSetImpl::Next() {
@@ -74,15 +178,17 @@ bool SeriesSetImpl::Next() {
     const Entry& entry = source_.entries[next_++];
     status_ = Load(entry);
     if (!status_.ok()) break;
-    if (columns_.empty()) continue;
+    if (columns_.empty() && windows_.empty()) continue;
     labels_ = LabelsOf(source_, entry);
     return true;
   }
   columns_ = Columns();
   columns_charge_.Reset();
+  windows_.clear();
   labels_ = Labels();
   // What keeps the LSM's tables alive is not needed any more.
   source_.scan.reset();
+  source_.tiers.clear();
   source_.snapshot.reset();
   source_.head = HeadPin();
   source_.head_charge.Reset();

@@ -1,4 +1,5 @@
-// The answer of a Select: streams series by series out of one instant of head and LSM.
+// The answer of a Select: streams series by series out of one instant of head and LSM, raw samples
+// and windows of the coarser tiers, each for the times that the plan (read_plan.h) gave it.
 //
 // Memory: what the head pinned (encoded), plus one series' samples in the range; both are charged
 // to the queries' account, and a series that does not fit ends the query with QueryLimitError.
@@ -10,11 +11,14 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "lib/base/memory_accountant.h"
 #include "lib/lsm/store.h"
+#include "lib/tsdb/catalog.h"
 #include "lib/tsdb/chunk_scan.h"
 #include "lib/tsdb/head.h"
 #include "lib/tsdb/series_index.h"
@@ -38,7 +42,17 @@ class SeriesSetImpl : public SeriesSet {
     std::vector<Entry> entries;                     // in the order of the answer
     HeadPin head;                                   // stretches ascend by ref
     std::unique_ptr<const lsm::Snapshot> snapshot;  // of the LSM, of the same instant
-    std::unique_ptr<ChunkScan> scan;                // at the snapshot
+    std::unique_ptr<ChunkScan> scan;                // at the snapshot, of raw samples
+    // Tiers that answer a part of the range, coarser ones first; mostly none.
+    struct Tier {
+      Resolution resolution = Resolution::kFiveMinutes;
+      std::vector<TimeRange> pieces;
+      std::unique_ptr<ChunkScan> scan;
+    };
+    std::vector<Tier> tiers;
+    uint32_t window_columns = 0;  // as in SelectHints, as the next
+    WindowValue window_value = WindowValue::kByType;
+    const Catalog* catalog = nullptr;  // knows types
     MemoryAccount* memory = nullptr;
     MemoryCharge head_charge;
   };
@@ -50,12 +64,18 @@ class SeriesSetImpl : public SeriesSet {
   bool Next() override;
   const Labels& labels() const override { return labels_; }
   const Columns& columns() const override { return columns_; }
-  Resolution resolution() const override { return Resolution::kRaw; }
+  std::span<const Windows> windows() const override { return windows_; }
+  Resolution resolution() const override { return resolution_; }
   absl::Status status() const override { return status_; }
 
  private:
   absl::Status Load(const Entry& entry);
   absl::Status LoadHead(SeriesRef ref);
+  // Little more than `room` windows, of all tiers.
+  absl::Status LoadWindows(SeriesId series, uint32_t columns, uint64_t room);
+  // Turns windows_ into points of columns_.
+  void DrawWindows(WindowValue value);
+  WindowValue ValueFor(std::string_view metric) const;
   static Labels LabelsOf(const Source& source, const Entry& entry);
 
   Source source_;
@@ -66,6 +86,8 @@ class SeriesSetImpl : public SeriesSet {
   Columns stretch_;
   Labels labels_;
   Columns columns_;
+  std::vector<Windows> windows_;
+  Resolution resolution_ = Resolution::kRaw;
   absl::Status status_;
 };
 

@@ -36,6 +36,7 @@ class Loader {
   absl::Status Add(std::string_view record);
   // After the last record.
   absl::StatusOr<std::unique_ptr<SeriesTable>> Finish(SeriesRef* end);
+  size_t MemoryBytes() const { return table_->MemoryBytes(); }
 
  private:
   absl::Status AddPairs(ByteReader* record);
@@ -196,13 +197,16 @@ absl::Status SeriesIndex::AppendSnapshot(SeriesRef end, lsm::WalWriter* writer) 
   return writer->Write();
 }
 
-absl::Status SeriesIndex::LoadSnapshot(lsm::WalReader* reader, SeriesRef* end) {
+absl::Status SeriesIndex::LoadSnapshot(lsm::WalReader* reader, SeriesRef* end, size_t most_bytes) {
   Loader loader(seed_);
   while (true) {
     std::string_view record;
     TINYOBS_ASSIGN_OR_RETURN(const bool more, reader->Next(&record));
     if (!more) break;
     TINYOBS_RETURN_IF_ERROR(loader.Add(record));
+    if (loader.MemoryBytes() > most_bytes) {
+      return absl::ResourceExhaustedError(StrCat("series take more than ", most_bytes, " bytes"));
+    }
   }
   if (!reader->sealed()) return absl::DataLossError("series snapshot: not sealed");
   TINYOBS_ASSIGN_OR_RETURN(auto table, loader.Finish(end));
@@ -224,11 +228,11 @@ absl::Status WriteSeriesSnapshot(FileSystem* file_system, const std::string& pat
 }
 
 absl::Status ReadSeriesSnapshot(FileSystem* file_system, const std::string& path, uint64_t number,
-                                SeriesIndex* index, SeriesRef* end) {
+                                SeriesIndex* index, SeriesRef* end, size_t most_bytes) {
   TINYOBS_ASSIGN_OR_RETURN(const auto file, file_system->OpenRandomAccess(path));
   TINYOBS_ASSIGN_OR_RETURN(const auto reader,
                            lsm::WalReader::Open(file.get(), path, kWalKindSeries, number));
-  const absl::Status status = index->LoadSnapshot(reader.get(), end);
+  const absl::Status status = index->LoadSnapshot(reader.get(), end, most_bytes);
   if (status.ok()) return status;
   return absl::Status(status.code(), StrCat(path, ": offset ", reader->record_offset(), ": ",
                                             FromAbsl(status.message())));

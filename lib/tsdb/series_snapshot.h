@@ -23,9 +23,9 @@ inline constexpr uint32_t kWalKindSeries = 5;
 absl::Status WriteSeriesSnapshot(FileSystem* file_system, const std::string& path, uint64_t number,
                                  const SeriesIndex& index, SeriesRef end);
 // Replaces the index by the file's series; `end` is the one it was written with. NotFound.
-// DataLoss: then the index is as it was.
+// DataLoss: then the index is as it was. ResourceExhausted: its series take more than `most_bytes`.
 absl::Status ReadSeriesSnapshot(FileSystem* file_system, const std::string& path, uint64_t number,
-                                SeriesIndex* index, SeriesRef* end);
+                                SeriesIndex* index, SeriesRef* end, size_t most_bytes = SIZE_MAX);
 
 }  // namespace tinyobs::tsdb
 

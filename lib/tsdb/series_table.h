@@ -133,11 +133,6 @@ class SeriesTable {
   SeriesRef Find(std::string_view canonical_labels, uint32_t hash) const {
     return by_labels_.Find(hash, [&](SeriesRef ref) { return Equals(ref, canonical_labels); });
   }
-  // For batches: the stages of a lookup, each of which uses what the one before fetched.
-  void PrefetchSlot(uint32_t hash) const { by_labels_.Prefetch(hash); }
-  SeriesRef Candidate(uint32_t hash) const {
-    return by_labels_.Find(hash, [](SeriesRef) { return true; });
-  }
   // REQUIRES: inserted.
   void PrefetchEntry(SeriesRef ref) const { __builtin_prefetch(PageOf(ref)->EntryOf(ref)); }
   bool Equals(SeriesRef ref, std::string_view canonical_labels) const;

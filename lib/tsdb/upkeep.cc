@@ -1,8 +1,9 @@
 // Everything a database does besides taking samples and answering: syncing, sealing, checkpoints,
-// Flush, Resume, Close and the two threads.
+// Flush, Resume, Close and the three threads.
 #include <algorithm>
 #include <utility>
 
+#include "lib/base/coding.h"
 #include "lib/base/status_macros.h"
 #include "lib/base/strings.h"
 #include "lib/tsdb/db_impl.h"
@@ -22,8 +23,6 @@ constexpr int64_t kRelievePeriodMs = 10'000;
 constexpr uint64_t kRelieveSamples = 32;
 // Sealing steps between looks at other work.
 constexpr int kStepsPerRound = 16;
-// A partition counts as over this part of its length after its end: stragglers come late.
-constexpr int64_t kGraceFraction = 12;
 // Between attempts to resume after a lack of space: the first pause, doubled up to the last.
 constexpr int64_t kResumeDelayMinMs = 1'000;
 constexpr int64_t kResumeDelayMaxMs = 16'000;
@@ -47,13 +46,37 @@ absl::Status DbImpl::Fail(std::string_view during, const absl::Status& status) {
   return status;
 }
 
+absl::Status DbImpl::SyncSegment() {
+  if (!log_.dirty()) return absl::OkStatus();
+  last_sync_ms_ = MonotonicMs();
+  return Fail("syncing the head log", log_.Sync());
+}
+
+// Also after an error of another file: what was acknowledged is no worse for it. A log that failed
+// itself goes on failing.
 absl::Status DbImpl::SyncLog() {
   return queue_.RunAlone([this]() -> absl::Status {
-    if (!log_.dirty()) return absl::OkStatus();
-    TINYOBS_RETURN_IF_ERROR(CheckWritable());
-    last_sync_ms_ = MonotonicMs();
-    return Fail("syncing the head log", log_.Sync());
+    // What the abandoned segment had is durable with the checkpoint that replaces it, not before.
+    if (began_to_resume_) TINYOBS_RETURN_IF_ERROR(CheckWritable());
+    return SyncSegment();
   });
+}
+
+// Logged and synced, once the segment is there and before it takes a commit: a segment that the row
+// names and no checkpoint has replaced must be there.
+absl::Status DbImpl::BeginSegment(uint64_t number, bool abandon_old) {
+  TINYOBS_RETURN_IF_ERROR(log_.Begin(number, abandon_old));
+  head_.BeginSegment(static_cast<uint32_t>(number));
+  last_sync_ms_ = MonotonicMs();
+  if (options_.in_memory) return absl::OkStatus();
+  return PutHeadRow({.sync = true, .skip_wal = false});
+}
+
+absl::Status DbImpl::PutHeadRow(const lsm::WriteOptions& options) {
+  std::string value;
+  PutVarint64(&value, log_.number());
+  PutVarint64(&value, noted_checkpoint_);
+  return store_->Put(RowPrefix(RowKind::kHead), value, options);
 }
 
 // The leader's. What can be given back is open and frozen chunks; the rest of a head that is too
@@ -105,10 +128,13 @@ absl::Status DbImpl::WriteCheckpoint(uint64_t number) {
   // What was frozen before its slice was copied is not in the checkpoint: it must be durable in the
   // LSM before the checkpoint counts.
   TINYOBS_RETURN_IF_ERROR(sealer_->All());
+  // In the same flush, so that a store from before it is known by the row.
+  noted_checkpoint_ = number;
+  TINYOBS_RETURN_IF_ERROR(PutHeadRow(lsm::kUnlogged));
   TINYOBS_RETURN_IF_ERROR(store_->Flush());
   // The slices may hold what the log has not synced yet: without it, power loss would leave the
   // commits since then in part.
-  if (counts) TINYOBS_RETURN_IF_ERROR(SyncLog());
+  if (counts) TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([this] { return SyncSegment(); }));
   TINYOBS_RETURN_IF_ERROR(writer->Finish());
   const auto bytes = file_system_->FileSize(CheckpointPath(head_folder_, number));
   checkpoint_bytes_ = bytes.ok() ? *bytes : 0;
@@ -126,11 +152,7 @@ absl::Status DbImpl::RotateAndCheckpoint() {
   TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([this, &number]() -> absl::Status {
     TINYOBS_RETURN_IF_ERROR(CheckWritable());
     number = log_.number() + 1;
-    TINYOBS_RETURN_IF_ERROR(
-        Fail("beginning a head log segment", log_.Begin(number, /*abandon_old=*/false)));
-    head_.BeginSegment(static_cast<uint32_t>(number));
-    last_sync_ms_ = MonotonicMs();
-    return absl::OkStatus();
+    return Fail("beginning a head log segment", BeginSegment(number, /*abandon_old=*/false));
   }));
   MeasureHeadFolder();
   const absl::Status status = WriteCheckpoint(number);
@@ -139,14 +161,16 @@ absl::Status DbImpl::RotateAndCheckpoint() {
 }
 
 void DbImpl::MeasureHeadFolder() {
-  // The current segment grows; its size is counted apart, by the log.
   const auto bytes = FolderBytes(file_system_, head_folder_);
-  const auto current = file_system_->FileSize(SegmentPath(head_folder_, log_.number()));
+  // The current segment grows; its size is counted apart, by the log. A reader has none.
+  const absl::StatusOr<uint64_t> current =
+      read_only_ ? 0 : file_system_->FileSize(SegmentPath(head_folder_, log_.number()));
   if (bytes.ok() && current.ok()) other_head_bytes_ = *bytes - std::min(*bytes, *current);
 }
 
 absl::Status DbImpl::Sync() {
-  TINYOBS_RETURN_IF_ERROR(CheckWritable());
+  if (read_only_) return CheckWritable();
+  TINYOBS_RETURN_IF_ERROR(CheckOpen());
   return SyncLog();
 }
 
@@ -159,6 +183,10 @@ absl::Status DbImpl::Flush() {
 
 absl::Status DbImpl::Resume() {
   MutexLock turn(&upkeep_);
+  return ResumeInTurn();
+}
+
+absl::Status DbImpl::ResumeInTurn() {
   if (read_only_) return CheckWritable();
   TINYOBS_RETURN_IF_ERROR(CheckOpen());
   TINYOBS_RETURN_IF_ERROR(store_->Resume());
@@ -166,22 +194,30 @@ absl::Status DbImpl::Resume() {
     MutexLock lock(&state_);
     if (error_.ok()) return absl::OkStatus();
   }
+  if (options_.in_memory) {  // there is no log, so nothing to replace
+    TINYOBS_RETURN_IF_ERROR(sealer_->All());
+    return ClearError();
+  }
   // The old segment may be dead, and may hold a commit that was refused. A new one is begun, and no
   // commit goes into it before the checkpoint has replaced the old ones.
   uint64_t number = 0;
   checkpointed_ = false;  // the new segment is empty, but the abandoned one is not covered yet
-  TINYOBS_RETURN_IF_ERROR(
-      queue_.RunAlone([this, &number]() ABSL_NO_THREAD_SAFETY_ANALYSIS -> absl::Status {
-        number = log_.number() + (began_to_resume_ ? 0 : 1);
-        if (began_to_resume_) return absl::OkStatus();
-        TINYOBS_RETURN_IF_ERROR(log_.Begin(number, /*abandon_old=*/true));
-        head_.BeginSegment(static_cast<uint32_t>(number));
-        began_to_resume_ = true;
-        return absl::OkStatus();
-      }));
+  TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([this, &number]() -> absl::Status {
+    number = log_.number() + (began_to_resume_ ? 0 : 1);
+    if (began_to_resume_) return absl::OkStatus();
+    const uint64_t before = log_.number();
+    const absl::Status begun = BeginSegment(number, /*abandon_old=*/true);
+    began_to_resume_ = log_.number() != before;
+    return begun;
+  }));
+  // Puts the row that names the segment, should BeginSegment have failed at that.
   TINYOBS_RETURN_IF_ERROR(WriteCheckpoint(number));
   began_to_resume_ = false;
   MeasureHeadFolder();
+  return ClearError();
+}
+
+absl::Status DbImpl::ClearError() {
   {
     MutexLock lock(&state_);
     error_ = absl::OkStatus();
@@ -192,6 +228,7 @@ absl::Status DbImpl::Resume() {
 
 absl::Status DbImpl::Close() {
   StopThreads();
+  MutexLock ageing(&ageing_);
   MutexLock turn(&upkeep_);
   {
     MutexLock lock(&state_);
@@ -244,7 +281,7 @@ absl::StatusOr<bool> DbImpl::UpkeepRound() {
     if (!stepped.ok()) return Fail("sealing chunks", stepped.status());
     more = *stepped;
   }
-  if (!options_.in_memory && log_.segment_bytes() >= FullSegmentBytes()) {
+  if (!options_.in_memory && (log_.segment_bytes() >= FullSegmentBytes() || LogFillsDisk())) {
     MutexLock turn(&upkeep_);
     TINYOBS_RETURN_IF_ERROR(RotateAndCheckpoint());
   }
@@ -252,41 +289,42 @@ absl::StatusOr<bool> DbImpl::UpkeepRound() {
     MutexLock turn(&upkeep_);
     TINYOBS_RETURN_IF_ERROR(RetireIdleSeries());
   }
-  auto merged =
-      chunks_->MergeClosed(clock_->NowMs() - partitioning_.partition_ms() / kGraceFraction, now_ms);
-  if (!merged.ok()) return Fail("merging a partition that is over", merged.status());
-  if (*merged) ++partitions_merged_;
-  return more || *merged;
+  return more;
 }
 
 absl::StatusOr<bool> DbImpl::RunBackgroundWork() {
   if (options_.background_threads || read_only_) return false;
   ResumeIfDue();
-  TINYOBS_RETURN_IF_ERROR(CheckWritable());
   if (options_.sync_policy == SyncPolicy::kInterval &&
       MonotonicMs() - last_sync_ms_ >= options_.sync_interval_ms) {
     TINYOBS_RETURN_IF_ERROR(SyncLog());
   }
+  TINYOBS_RETURN_IF_ERROR(CheckWritable());
   TINYOBS_ASSIGN_OR_RETURN(const bool more, UpkeepRound());
+  TINYOBS_ASSIGN_OR_RETURN(const bool aged, AgeingRound());
   TINYOBS_ASSIGN_OR_RETURN(const bool store_more, store_->RunBackgroundWork());
-  return more || store_more;
+  return more || aged || store_more;
 }
 
 void DbImpl::StartThreads() {
   if (!options_.background_threads || read_only_) return;
   upkeep_thread_ = std::thread([this] { UpkeepLoop(); });
+  ageing_thread_ = std::thread([this] { AgeingLoop(); });
   if (options_.sync_policy == SyncPolicy::kInterval && !options_.in_memory) {
     sync_thread_ = std::thread([this] { SyncLoop(); });
   }
 }
+
 void DbImpl::StopThreads() {
   {
     MutexLock lock(&wake_mutex_);
     stop_ = true;
     wake_upkeep_.Notify();
     wake_sync_.Notify();
+    wake_ageing_.Notify();
   }
   if (upkeep_thread_.joinable()) upkeep_thread_.join();
+  if (ageing_thread_.joinable()) ageing_thread_.join();
   if (sync_thread_.joinable()) sync_thread_.join();
 }
 
@@ -295,6 +333,13 @@ void DbImpl::WakeUpkeep() {
   if (work_waits_) return;
   work_waits_ = true;
   wake_upkeep_.Notify();
+}
+
+void DbImpl::WakeAgeing() {
+  MutexLock lock(&wake_mutex_);
+  if (room_is_low_) return;
+  room_is_low_ = true;
+  wake_ageing_.Notify();
 }
 
 bool DbImpl::Stopping() {

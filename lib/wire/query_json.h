@@ -1,5 +1,5 @@
 // The JSON of the answers: /v1/query, /v1/query/range, /v1/metrics/list, /v1/stats, /v1/health,
-// /v1/storage, /v1/cardinality and every error.
+// /v1/storage, /v1/cardinality, /v1/admin/downsample and every error.
 //
 // Key names, their order and their case are those of the Go original, because its dashboard and
 // scripts read them. Each body is compact and ends in one newline. Answers of many samples are
@@ -20,6 +20,7 @@
 #include "tinyobs/labels.h"
 #include "tinyobs/querier.h"
 #include "tinyobs/sample.h"
+#include "tinyobs/stats.h"
 
 namespace tinyobs::wire {
 
@@ -32,10 +33,12 @@ using MayGrow = std::function<bool(size_t bytes)>;
 class SamplesJson {
  public:
   explicit SamplesJson(MayGrow may_grow = nullptr);
-  // All samples of one series. `type` as it was ingested. Downsampled series carry the label
-  // __resolution__. False: stopped by `may_grow`, and nothing but destruction may follow.
-  bool Add(const Labels& labels, std::string_view type, const Columns& columns,
-           Resolution resolution);
+  // All samples of one series, `type` as it was ingested; before them, its windows: each is a gauge
+  // of its average at its start, with the labels __resolution__, __sum__, __count__, __min__ and
+  // __max__. False: stopped by `may_grow`, and nothing but destruction may follow. REQUIRES: those
+  // columns of the windows.
+  bool Add(const Labels& labels, std::string_view type, std::span<const Windows> windows,
+           const Columns& columns);
   // Call once, last.
   std::string Finish();
 
@@ -46,31 +49,20 @@ class SamplesJson {
 };
 
 // GET /v1/query/range: {"data":[{"metric":..,"labels":{..},"points":[{"t":..,"v":..}],
-// "resolution":".."}]}. Labels that start with '_' are left out.
+// "resolution":".."}],"warnings":[..]}. Labels that start with '_' are left out, and so are
+// warnings when there is none.
 class RangeJson {
  public:
   explicit RangeJson(MayGrow may_grow = nullptr);
   // False as for SamplesJson.
   bool Add(const Labels& labels, const Columns& points, Resolution resolution);
-  std::string Finish();
+  std::string Finish(std::span<const std::string> warnings = {});
 
  private:
   const MayGrow may_grow_;
   std::string body_;
   bool first_ = true;
 };
-
-// What stands for a group of neighbouring points.
-enum class ThinBy {
-  kMean,  // at the time of the first point
-  kLast,  // the last point at its own time: the only one right for a counter, which may restart
-          // within the group, and whose mean is then a value it never had
-};
-
-// More than `max_points` points become one for each floor(points / max_points) neighbours, so the
-// answer may hold up to twice max_points. NaN does not count; a group of nothing else is NaN.
-// REQUIRES: max_points > 0.
-Columns ThinOut(const Columns& points, size_t max_points, ThinBy by = ThinBy::kMean);
 
 // {"metrics":["a","b"],"count":2}
 std::string MetricsListJson(std::span<const std::string> names);
@@ -82,31 +74,34 @@ struct StoreTotals {
   uint64_t samples = 0;
   uint64_t series = 0;
   uint64_t bytes = 0;
-  int64_t oldest_ms = 0;  // ignored when there are no samples: Go's zero time is written
+  int64_t oldest_ms = 0;  // both 0 and no samples: Go's zero time is written
   int64_t newest_ms = 0;
 };
 std::string StatsJson(const StoreTotals& totals);
 
+// `compaction` is the original's name for downsampling. What is not known is left out.
 struct HealthReport {
   bool healthy = true;
-  std::string_view version;
-  int64_t uptime_ms = 0;
-  std::string_view last_error;  // written when not empty
+  std::string_view version = {};
+  int64_t now_ms = 0;
+  int64_t start_ms = 0;         // of the server
+  int64_t last_success_ms = 0;  // 0 = none, as the next
+  int64_t last_attempt_ms = 0;
+  uint64_t consecutive_errors = 0;
+  std::string_view last_error = {};
 };
 std::string HealthJson(const HealthReport& report);
 
-// max_bytes 0 = no limit.
-std::string StorageJson(uint64_t used_bytes, uint64_t max_bytes);
+// max_bytes 0 = no limit. `tiers` as in DbStats.
+std::string StorageJson(uint64_t used_bytes, uint64_t max_bytes, std::span<const TierStats> tiers);
 
-struct CardinalityReport {
-  uint64_t series = 0;
-  uint64_t metrics = 0;
-  std::string max_series_metric;
-  uint64_t max_series_count = 0;
-  uint64_t series_limit = 0;      // 0 = none
-  uint64_t per_metric_limit = 0;  // 0 = none
-};
-std::string CardinalityJson(const CardinalityReport& report);
+// POST /v1/admin/downsample: how long it took, how many rows of windows it wrote, what is there
+// now.
+std::string DownsampledJson(int64_t took_ms, uint64_t rows_written,
+                            std::span<const TierStats> tiers);
+
+// The original's keys first. `top_metrics` are those of `stats.largest`.
+std::string CardinalityJson(const CardinalityStats& stats);
 
 // {"error":"Bad Request","message":"..."}; `error` is the text of the HTTP status.
 std::string ErrorJson(std::string_view error, std::string_view message);

@@ -34,7 +34,7 @@ Columns Slice(const Columns& columns, size_t begin, size_t end) {
 
 // With sums of plain doubles and, when all values are decimals, in units of 10^-14.
 struct Expected {
-  WindowAggregate window;
+  Window window;
   bool decimals = true;
   __int128 sum = 0;
   __int128 increase = 0;
@@ -60,7 +60,7 @@ std::vector<Expected> BruteForce(const Columns& columns, int64_t start, int64_t 
                                    .max = value}});
     }
     Expected& e = result.back();
-    WindowAggregate& w = e.window;
+    Window& w = e.window;
     const auto units = [&](double v) -> __int128 {
       int64_t integer = 0;
       uint64_t misfit = 0;
@@ -79,7 +79,7 @@ std::vector<Expected> BruteForce(const Columns& columns, int64_t start, int64_t 
     ++w.count;
     w.last_ms = time;
     w.last = value;
-    w.sum += value;
+    w.sum.value += value;
     if (std::isnan(w.min) || value < w.min) w.min = value;
     if (std::isnan(w.max) || value > w.max) w.max = value;
   }
@@ -98,11 +98,11 @@ void ExpectClose(double actual, double expected, double magnitude, const char* w
 }
 
 // `exact`: all chunks are of decimals, so sums have no error but one rounding.
-void ExpectWindows(const std::vector<WindowAggregate>& actual,
-                   const std::vector<Expected>& expected, bool exact) {
+void ExpectWindows(const std::vector<Window>& actual, const std::vector<Expected>& expected,
+                   bool exact) {
   ASSERT_EQ(actual.size(), expected.size());
   for (size_t i = 0; i < actual.size(); ++i) {
-    const WindowAggregate& a = actual[i];
+    const Window& a = actual[i];
     const Expected& e = expected[i];
     EXPECT_EQ(a.start_ms, e.window.start_ms);
     EXPECT_EQ(a.first_ms, e.window.first_ms);
@@ -114,10 +114,10 @@ void ExpectWindows(const std::vector<WindowAggregate>& actual,
     ExpectSameValue(a.max, e.window.max, "max");
     if (exact) {
       ASSERT_TRUE(e.decimals);
-      EXPECT_EQ(a.sum, FromDecimal(e.sum, 14));
+      EXPECT_EQ(a.sum.value, FromDecimal(e.sum, 14));
       EXPECT_EQ(a.increase, FromDecimal(e.increase, 14));
     } else if (e.magnitude < 1e300) {
-      ExpectClose(a.sum, e.window.sum, e.magnitude, "sum");
+      ExpectClose(a.sum.value, e.window.sum.value, e.magnitude, "sum");
       const double increase = e.window.last - e.window.first + e.resets;
       ExpectClose(a.increase, increase, 3 * e.magnitude, "increase");
     }
@@ -175,7 +175,7 @@ TEST_P(WindowsOfKind, SayWhatTheSamplesSay) {
 INSTANTIATE_TEST_SUITE_P(Samples, WindowsOfKind, ::testing::ValuesIn(SampleKinds()),
                          [](const auto& info) { return info.param.name; });
 
-std::vector<WindowAggregate> OneWindow(const Columns& columns) {
+std::vector<Window> OneWindow(const Columns& columns) {
   WindowAggregator aggregator;
   aggregator.Begin(INT64_MIN, INT64_MAX, UINT64_MAX);
   EXPECT_TRUE(aggregator.AddChunk(Encode(columns)).ok());
@@ -216,7 +216,7 @@ TEST(Windows, ChunksOutsideAreNotRead) {
 TEST(Windows, SumsOfDecimalsHaveOneRounding) {
   Columns columns;
   for (int i = 0; i < 10; ++i) columns.Add(i, 0.1);
-  EXPECT_EQ(OneWindow(columns)[0].sum, 1.0);
+  EXPECT_EQ(OneWindow(columns)[0].sum.value, 1.0);
 
   // Of another number of digits in the next chunk, and far larger ones.
   WindowAggregator aggregator;
@@ -224,8 +224,8 @@ TEST(Windows, SumsOfDecimalsHaveOneRounding) {
   ASSERT_TRUE(aggregator.AddChunk(Encode(columns)).ok());
   const std::vector<int64_t> times = {20, 21, 22, 23};
   aggregator.AddSamples(times, std::vector<double>{0.25, 1e15, 0.125, -1e15});
-  const WindowAggregate window = aggregator.Finish()[0];
-  EXPECT_EQ(window.sum, 1.375);
+  const Window window = aggregator.Finish()[0];
+  EXPECT_EQ(window.sum.value, 1.375);
   EXPECT_EQ(window.count, 14u);
 }
 
@@ -246,11 +246,11 @@ TEST(Windows, StalenessMarkersAreNoSamples) {
   for (const double value : {StaleNan(), 3., StaleNan(), 1., StaleNan()}) {
     columns.Add(static_cast<int64_t>(columns.size()), value);
   }
-  const WindowAggregate window = OneWindow(columns)[0];
+  const Window window = OneWindow(columns)[0];
   EXPECT_EQ(window.count, 2u);
   EXPECT_EQ(window.first_ms, 1);
   EXPECT_EQ(window.last_ms, 3);
-  EXPECT_EQ(window.sum, 4);
+  EXPECT_EQ(window.sum.value, 4);
   EXPECT_EQ(window.increase, 1);
   Columns stale;
   stale.Add(1, StaleNan());
@@ -262,9 +262,9 @@ TEST(Windows, OtherNanIsCountedAndPassedOverByMinAndMax) {
   for (const double value : {5., std::nan(""), 2.}) {
     columns.Add(static_cast<int64_t>(columns.size()), value);
   }
-  const WindowAggregate window = OneWindow(columns)[0];
+  const Window window = OneWindow(columns)[0];
   EXPECT_EQ(window.count, 3u);
-  EXPECT_TRUE(std::isnan(window.sum));
+  EXPECT_TRUE(std::isnan(window.sum.value));
   EXPECT_EQ(window.min, 2);
   EXPECT_EQ(window.max, 5);
   EXPECT_EQ(window.increase, -3) << "next to NaN nothing is a decrease";

@@ -39,7 +39,7 @@ void AggregateExactly(std::string_view chunk, bool decodes) {
                 (!decodes && (absl::IsDataLoss(status) || absl::IsFailedPrecondition(status))))
         << status.ToString();
     uint64_t count = 0;
-    for (const WindowAggregate& window : aggregator->Finish()) count += window.count;
+    for (const Window& window : aggregator->Finish()) count += window.count;
     EXPECT_LE(count, kMaxSamples);
   }
 }

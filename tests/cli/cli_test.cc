@@ -8,7 +8,6 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/sdk/loopback_server.h"
-#include "tools/cli/arguments.h"
 
 namespace tinyobs::cli {
 namespace {
@@ -89,6 +88,21 @@ TEST_F(CliTest, HealthFailsWhenTheServerIsNotWell) {
   EXPECT_THAT(result.err, HasSubstr("503"));
 }
 
+TEST_F(CliTest, DownsamplePrintsWhatIsThereNow) {
+  answer_.body = R"({"status":"success","duration":"1.5s","rows_written":24,"tiers":[
+      {"resolution":"raw","samples":5760},{"resolution":"5m","windows":288},
+      {"resolution":"1h","windows":24}]})";
+  const Result result = Run({"downsample"});
+  EXPECT_EQ(result.code, kDone) << result.err;
+  EXPECT_EQ(result.out,
+            "done in 1.5s, 24 rows of windows written\n"
+            "raw  5760 samples\n5m   288 windows\n1h   24 windows\n");
+  EXPECT_EQ(server_.requests().at(0).method, "POST");
+  EXPECT_EQ(server_.requests().at(0).target, "/v1/admin/downsample");
+  answer_ = {.code = 409, .body = R"({"error":"Conflict","message":"it is under way"})"};
+  EXPECT_THAT(Run({"downsample"}).err, HasSubstr("409: it is under way"));
+}
+
 TEST_F(CliTest, IngestPostsOneSample) {
   answer_.body = R"({"status":"success","count":1})";
   const Result result = Run({"ingest", "t", "-2.5", "room=a=b", "floor=2", "--type", "counter"});
@@ -115,6 +129,7 @@ TEST_F(CliTest, AnswersOfOtherServersAreNotUnderstood) {
     answer_.body = body;
     EXPECT_EQ(Run({"list"}).code, kFailed) << body;
     EXPECT_EQ(Run({"stats"}).code, kFailed) << body;
+    EXPECT_EQ(Run({"downsample"}).code, kFailed) << body;
   }
   answer_.body = R"({"metrics":[{"name":"m","value":"NaN"}]})";
   EXPECT_EQ(Run({"query", "m"}).code, kFailed);
@@ -156,21 +171,11 @@ TEST_F(CliTest, WrongUsageIsExplainedAndAsksNothing) {
 TEST_F(CliTest, HelpNamesEveryVerb) {
   const Result result = RunAsIs({"help"});
   EXPECT_EQ(result.code, kDone);
-  for (const char* const verb : {"list", "query", "stats", "health", "ingest", "version"}) {
+  for (const char* const verb :
+       {"list", "query", "stats", "health", "downsample", "ingest", "version"}) {
     EXPECT_THAT(result.out, HasSubstr(verb));
   }
   EXPECT_THAT(RunAsIs({"version"}).out, HasSubstr("tinyobs 0."));
-}
-
-TEST(ParseDuration, ReadsUnitsAndRefusesTheRest) {
-  EXPECT_EQ(*ParseDurationMs("500ms"), 500);
-  EXPECT_EQ(*ParseDurationMs("90s"), 90'000);
-  EXPECT_EQ(*ParseDurationMs("1h30m"), 5'400'000);
-  EXPECT_EQ(*ParseDurationMs("7d"), 604'800'000);
-  for (const char* const text :
-       {"", "1", "h", "-1h", "1x", "1h ", "0s", "99999999999999999999h", "9999999999w", "1.5h"}) {
-    EXPECT_TRUE(absl::IsInvalidArgument(ParseDurationMs(text).status())) << text;
-  }
 }
 
 }  // namespace

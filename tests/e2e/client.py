@@ -90,6 +90,20 @@ class Client:
                 metric, answer["count"], len(samples), len(found)))
         return found
 
+    def downsample(self):
+        self._connection.request("POST", "/v1/admin/downsample")
+        return self._answer("POST /v1/admin/downsample")
+
+    def query_tier(self, metric, start_ms, end_ms, resolution, agg):
+        """{timestamp_ms: value} of the only series of a metric, of /v1/query/range; all of one resolution."""
+        answer = self._get("/v1/query/range", metric=metric, start=to_rfc3339(start_ms), end=to_rfc3339(end_ms),
+                           maxPoints=5000, resolution=resolution, agg=agg)
+        (series,) = answer["data"]
+        if series["resolution"] != resolution or "warnings" in answer:
+            raise RuntimeError("/v1/query/range of %s at %s: %r, warnings %r" % (
+                metric, resolution, series["resolution"], answer.get("warnings")))
+        return {int(point["t"]): float(point["v"]) for point in series["points"]}
+
     def query_range(self, metric, start_ms, end_ms):
         """{(labels, timestamp_ms): value} of /v1/query/range, nothing thinned out."""
         answer = self._get("/v1/query/range", metric=metric, start=to_rfc3339(start_ms), end=to_rfc3339(end_ms),

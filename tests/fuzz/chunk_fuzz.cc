@@ -24,7 +24,7 @@ void Aggregate(std::string_view bytes, const Columns* decoded) {
     const absl::Status status = aggregator->AddChunk(bytes);
     TINYOBS_CHECK(status.ok() || decoded == nullptr);
     uint64_t count = 0;
-    for (const chunk::WindowAggregate& window : aggregator->Finish()) {
+    for (const chunk::Window& window : aggregator->Finish()) {
       TINYOBS_CHECK(window.first_ms <= window.last_ms && window.count > 0);
       count += window.count;
     }

@@ -280,6 +280,38 @@ TEST_F(ClientTest, LabelSetsBeyondTheLimitAreRefusedAndKnownOnesGoOn) {
   EXPECT_THAT(std::string(client->status().message()), HasSubstr("logins_total"));
 }
 
+TEST_F(ClientTest, ALabelExplosionIsRefusedAtItsSourceAndTheLabelIsNamedOnce) {
+  std::vector<std::string> log;
+  Config config;
+  config.logger = [&](std::string_view line) { log.emplace_back(line); };
+  auto client = Started(config);
+  Counter& requests = client->counter("http_requests_total");
+  for (int i = 0; i < 3'000; ++i) {
+    const std::string id = "uuid-" + std::to_string(100'000 + i);
+    requests.Inc({{"request_id", id}, {"method", i % 2 == 0 ? "GET" : "POST"}});
+  }
+  client->counter("other_total").Inc({{"method", "GET"}});
+  Histogram& latency = client->histogram("latency", std::vector<double>{1});
+  for (int i = 0; i < 1'200; ++i) latency.Observe(1, {{"user", std::to_string(i)}});
+  requests.Inc({{"request_id", "uuid-100007"}, {"method", "POST"}});  // a known one goes on
+  const auto flushed = FlushedBy(*client);
+  EXPECT_EQ(flushed.size(), 1'000u + 1 + 1'000 * 4);
+  EXPECT_EQ(
+      flushed.at(R"(http_requests_total{method="POST",request_id="uuid-100007",service="shop"})"),
+      2);
+  const ClientStats stats = client->Stats();
+  EXPECT_EQ(stats.label_sets_refused, 2'000u + 200);
+  EXPECT_EQ(stats.updates_refused, 2'200u);
+  ASSERT_EQ(log.size(), 2u);
+  EXPECT_EQ(log[0],
+            "metric http_requests_total: new label sets are dropped, it has 1000 and "
+            "Config::max_label_sets is 1000; its label request_id has 1000 values, "
+            "\"uuid-100000\" for one: remove that label");
+  EXPECT_THAT(log[1], HasSubstr("metric latency: new label sets are dropped"));
+  EXPECT_THAT(log[1], HasSubstr("its label user has 1000 values"));
+  EXPECT_EQ(std::string(client->status().message()), log[0]);
+}
+
 TEST_F(ClientTest, CollectCallbacksRunBeforeEachFlush) {
   auto client = Started();
   int runs = 0;

@@ -8,6 +8,8 @@
 #ifndef TINYOBS_TESTS_SERVE_FAKE_DB_H_
 #define TINYOBS_TESTS_SERVE_FAKE_DB_H_
 
+#include <algorithm>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -29,6 +31,7 @@ class FakeDb : public Db {
                                                     TimeRange range,
                                                     const SelectHints& hints) const override {
     MutexLock lock(&mutex_);
+    last_hints_ = hints;
     if (!read_error_.ok()) return read_error_;
     auto set = std::make_unique<Set>();
     uint64_t samples = 0;
@@ -56,7 +59,6 @@ class FakeDb : public Db {
   absl::StatusOr<std::vector<Labels>> Series(const std::vector<Matcher>& matchers, TimeRange,
                                              const ListHints&) const override {
     MutexLock lock(&mutex_);
-    ++series_calls_;
     std::vector<Labels> found;
     for (const auto& [labels, points] : series_) {
       if (Accepts(matchers, labels)) found.push_back(labels);
@@ -89,12 +91,18 @@ class FakeDb : public Db {
   absl::Status Flush() override { return absl::OkStatus(); }
   absl::Status Delete(const std::vector<Matcher>&, TimeRange) override { return NotFaked(); }
   absl::Status DropBefore(int64_t) override { return NotFaked(); }
+  absl::Status Downsample() override {
+    if (on_downsample_) on_downsample_();
+    MutexLock lock(&mutex_);
+    ++ageing_.downsampling.rows_written;
+    return downsample_status_;
+  }
   absl::Status Checkpoint(const std::string&) override { return NotFaked(); }
   absl::Status Resume() override { return absl::OkStatus(); }
   absl::StatusOr<bool> RunBackgroundWork() override { return false; }
   DbStats Stats() const override {
     MutexLock lock(&mutex_);
-    DbStats stats;
+    DbStats stats = ageing_;
     stats.series = series_.size();
     stats.max_series = max_series_;
     for (const auto& [labels, points] : series_) {
@@ -108,6 +116,26 @@ class FakeDb : public Db {
     }
     stats.disk_bytes = disk_bytes_;
     stats.background_error = background_error_;
+    return stats;
+  }
+
+  CardinalityStats Cardinality(size_t) const override {
+    MutexLock lock(&mutex_);
+    CardinalityStats stats;
+    stats.series = series_.size();
+    stats.max_series = max_series_;
+    for (const auto& [labels, points] : series_) {
+      const auto same = std::find_if(stats.largest.begin(), stats.largest.end(),
+                                     [&](const auto& m) { return m.name == labels.metric(); });
+      if (same != stats.largest.end()) {
+        ++same->series;
+      } else {
+        stats.largest.push_back({std::string(labels.metric()), 1, {}});
+      }
+    }
+    stats.metrics = stats.largest.size();
+    std::stable_sort(stats.largest.begin(), stats.largest.end(),
+                     [](const auto& a, const auto& b) { return a.series > b.series; });
     return stats;
   }
 
@@ -132,6 +160,17 @@ class FakeDb : public Db {
     MutexLock lock(&mutex_);
     background_error_ = error;
   }
+  // Tiers, downsampling and retention of Stats.
+  void SetAgeing(DbStats stats) {
+    MutexLock lock(&mutex_);
+    ageing_ = std::move(stats);
+  }
+  void SetDownsampleStatus(absl::Status status) {
+    MutexLock lock(&mutex_);
+    downsample_status_ = std::move(status);
+  }
+  // Runs within Downsample. Before the first call of it.
+  void OnDownsample(std::function<void()> action) { on_downsample_ = std::move(action); }
   void SetResolution(Resolution resolution) {
     MutexLock lock(&mutex_);
     resolution_ = resolution;
@@ -141,13 +180,13 @@ class FakeDb : public Db {
     MutexLock lock(&mutex_);
     max_time_ms_ = ms;
   }
+  SelectHints last_hints() const {
+    MutexLock lock(&mutex_);
+    return last_hints_;
+  }
   int metadata_writes() const {
     MutexLock lock(&mutex_);
     return metadata_writes_;
-  }
-  int series_calls() const {
-    MutexLock lock(&mutex_);
-    return series_calls_;
   }
   void Put(const Labels& labels, int64_t timestamp_ms, double value) {
     MutexLock lock(&mutex_);
@@ -245,9 +284,12 @@ class FakeDb : public Db {
   std::string background_error_ ABSL_GUARDED_BY(mutex_);
   absl::Status write_error_ ABSL_GUARDED_BY(mutex_);
   absl::Status read_error_ ABSL_GUARDED_BY(mutex_);
+  mutable SelectHints last_hints_ ABSL_GUARDED_BY(mutex_);
+  DbStats ageing_ ABSL_GUARDED_BY(mutex_);
+  absl::Status downsample_status_ ABSL_GUARDED_BY(mutex_);
+  std::function<void()> on_downsample_;
   Resolution resolution_ ABSL_GUARDED_BY(mutex_) = Resolution::kRaw;
   int metadata_writes_ ABSL_GUARDED_BY(mutex_) = 0;
-  mutable int series_calls_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace tinyobs::serve

@@ -68,6 +68,25 @@ TEST(ParseFlags, EnvironmentIsReadAndFlagsBeatIt) {
   EXPECT_EQ(Parse({"--web.listen-address=127.0.0.1:1"}, environment)->listen_port, 1);
 }
 
+TEST(ParseFlags, SeriesLimitsInBothWays) {
+  EXPECT_EQ(Parse({})->max_series_per_metric, 0u);
+  EXPECT_FALSE(Parse({})->cardinality_dry_run);
+  const auto flags =
+      Parse({"--storage.max-series-per-metric=500", "--storage.cardinality-dry-run"});
+  ASSERT_TRUE(flags.ok()) << flags.status();
+  EXPECT_EQ(flags->max_series_per_metric, 500u);
+  EXPECT_TRUE(flags->cardinality_dry_run);
+  const std::map<std::string, std::string> environment = {{"TINYOBS_MAX_SERIES_PER_METRIC", "7"},
+                                                          {"TINYOBS_CARDINALITY_DRY_RUN", "1"}};
+  EXPECT_EQ(Parse({}, environment)->max_series_per_metric, 7u);
+  EXPECT_TRUE(Parse({}, environment)->cardinality_dry_run);
+  EXPECT_EQ(Parse({"--storage.max-series-per-metric", "8"}, environment)->max_series_per_metric,
+            8u);
+  EXPECT_NE(Mistake({"--storage.max-series-per-metric=many"}).find("is not an integer"),
+            std::string::npos);
+  EXPECT_EQ(Parse({}, {{"TINYOBS_CARDINALITY_DRY_RUN", "2"}})->warnings.size(), 1u);
+}
+
 TEST(ParseFlags, BadVariablesAreWarningsAndTheDefaultStays) {
   for (const char* const value : {"many", "-1", "1.5", "99999", " 1", "1x"}) {
     const auto flags = Parse({}, {{"PORT", value}});
@@ -97,12 +116,78 @@ TEST(ParseFlags, MistakesSuggestTheNearestFlag) {
   EXPECT_NE(Mistake({"--" + std::string(5000, 'x')}).find("unknown flag"), std::string::npos);
 }
 
+constexpr int64_t kDayMs = 24 * 3'600'000;
+
+TEST(ParseFlags, RetentionIsFourteenDaysNinetyDaysAndAYear) {
+  const auto flags = Parse({});
+  ASSERT_TRUE(flags.ok());
+  EXPECT_TRUE(flags->downsampling);
+  EXPECT_EQ(flags->retention.raw_ms, 14 * kDayMs);
+  EXPECT_EQ(flags->retention.five_minutes_ms, 90 * kDayMs);
+  EXPECT_EQ(flags->retention.one_hour_ms, 365 * kDayMs);
+  EXPECT_EQ(flags->storage_full, StorageFull::kReject);
+}
+
+TEST(ParseFlags, ReadsRetentionFromFlagsAndVariables) {
+  const auto flags =
+      Parse({"--storage.retention.raw=1d12h", "--storage.retention.5m", "2w",
+             "--storage.retention.1h=0", "--storage.full=drop-oldest", "--no-downsampling"});
+  ASSERT_TRUE(flags.ok()) << flags.status();
+  EXPECT_EQ(flags->retention.raw_ms, kDayMs + kDayMs / 2);
+  EXPECT_EQ(flags->retention.five_minutes_ms, 14 * kDayMs);
+  EXPECT_EQ(flags->retention.one_hour_ms, 0);
+  EXPECT_EQ(flags->storage_full, StorageFull::kDropOldest);
+  EXPECT_FALSE(flags->downsampling);
+
+  const std::map<std::string, std::string> environment = {{"TINYOBS_RETENTION_RAW", "6h"},
+                                                          {"TINYOBS_RETENTION_5M", "7d"},
+                                                          {"TINYOBS_RETENTION_1H", "2y"},
+                                                          {"TINYOBS_STORAGE_FULL", "drop-oldest"},
+                                                          {"TINYOBS_NO_DOWNSAMPLING", "1"}};
+  const auto set = Parse({"--storage.retention.raw=1h"}, environment);
+  ASSERT_TRUE(set.ok()) << set.status();
+  EXPECT_EQ(set->retention.raw_ms, 3'600'000);
+  EXPECT_EQ(set->retention.five_minutes_ms, 7 * kDayMs);
+  EXPECT_EQ(set->retention.one_hour_ms, 730 * kDayMs);
+  EXPECT_EQ(set->storage_full, StorageFull::kDropOldest);
+  EXPECT_FALSE(set->downsampling);
+}
+
+TEST(ParseFlags, RetentionThatCannotBeReadIsAnErrorSinceTheDefaultWouldDelete) {
+  EXPECT_EQ(Mistake({"--storage.retention.raw=forever"}),
+            "--storage.retention.raw: 'forever' is no duration; write for example 90s, 15m, 1h30m, "
+            "7d or 1y, or 0 for ever");
+  const auto variable = Parse({}, {{"TINYOBS_RETENTION_5M", "1.5y"}});
+  EXPECT_TRUE(absl::IsInvalidArgument(variable.status()));
+  EXPECT_TRUE(variable.status().message().find("variable TINYOBS_RETENTION_5M: ") == 0)
+      << variable.status();
+  EXPECT_EQ(Mistake({"--storage.full=wait"}),
+            "--storage.full=wait is not one of reject, drop-oldest");
+}
+
+TEST(ParseFlags, FinerDataThatOutlivesCoarserIsAnError) {
+  EXPECT_EQ(Mistake({"--storage.retention.raw=180d"}),
+            "--storage.retention.raw keeps its data for 180d, longer than --storage.retention.5m "
+            "(90d): raise --storage.retention.5m to as much, or lower --storage.retention.raw");
+  EXPECT_NE(Mistake({"--storage.retention.5m=0"})
+                .find("for ever, longer than "
+                      "--storage.retention.1h (365d)"),
+            std::string::npos);
+  EXPECT_TRUE(Parse({"--storage.retention.raw=180d", "--storage.retention.5m=180d"}).ok());
+  EXPECT_TRUE(
+      Parse({"--storage.retention.raw=0", "--storage.retention.5m=0", "--storage.retention.1h=0"})
+          .ok());
+  // Without windows there is nothing to outlive.
+  EXPECT_TRUE(Parse({"--storage.retention.raw=180d", "--no-downsampling"}).ok());
+}
+
 TEST(HelpText, NamesEveryFlagAndVariable) {
   const std::string help = HelpText();
   for (const char* const name :
        {"--web.listen-address", "--storage.path", "--storage.sync", "--no-host-metrics", "--help",
         "--version", "PORT", "TINYOBS_MAX_CARDINALITY", "TINYOBS_MAX_STORAGE_GB",
-        "TINYOBS_MAX_MEMORY_MB"}) {
+        "TINYOBS_MAX_MEMORY_MB", "--storage.max-series-per-metric", "--storage.cardinality-dry-run",
+        "TINYOBS_MAX_SERIES_PER_METRIC", "TINYOBS_CARDINALITY_DRY_RUN"}) {
     EXPECT_NE(help.find(name), std::string::npos) << name;
   }
 }

@@ -268,5 +268,37 @@ TEST_F(CatalogStoreTest, DamagedRowsAreDataLoss) {
   Begin();
 }
 
+TEST_F(CatalogStoreTest, LoadingStopsAtTheMemoryItIsGiven) {
+  for (int i = 0; i < 1000; ++i) Add(i);
+  Save();
+  const size_t bytes = life_->index.MemoryBytes();
+  for (const size_t most_bytes : {bytes / 2, bytes / 16, size_t{1}}) {
+    Life life;
+    EXPECT_CODE(life.catalog.Load(*store_, std::nullopt, most_bytes),
+                absl::StatusCode::kResourceExhausted);
+    EXPECT_EQ(life.index.size(), 0u);
+  }
+  Life life;
+  ASSERT_OK(life.catalog.Load(*store_, std::nullopt, 2 * bytes));
+  EXPECT_EQ(life.index.size(), 1000u);
+}
+
+TEST_F(CatalogStoreTest, ARepairIsToldWhichSeriesAreThereTwice) {
+  Add(1);
+  Add(2);
+  Save();
+  std::string row;
+  ASSERT_OK(store_->Get(SeriesRowKey(life_->index.IdOf(1)), &row));
+  const SeriesId twin = SeriesId{9} << 32 | 77;
+  ASSERT_OK(store_->Put(SeriesRowKey(twin), row));
+  Life life;
+  EXPECT_CODE(life.catalog.Load(*store_), absl::StatusCode::kDataLoss);
+  Life repaired;
+  std::vector<SeriesId> twins;
+  ASSERT_OK(repaired.catalog.Load(*store_, std::nullopt, SIZE_MAX, &twins));
+  EXPECT_EQ(twins, std::vector<SeriesId>{twin});
+  EXPECT_EQ(repaired.index.size(), 2u);
+}
+
 }  // namespace
 }  // namespace tinyobs::tsdb

@@ -34,7 +34,9 @@ class ChunkStoreTest : public ::testing::Test {
   static constexpr SeriesId kSeries = SeriesId{5} << 32 | 7;
   static uint32_t Number(int64_t index) { return static_cast<uint32_t>(kPartitionBias + index); }
 
-  ChunkStoreTest() { Open(); }
+  explicit ChunkStoreTest(int64_t partition_ms = kPartitionMs) : partitioning_(partition_ms) {
+    Open();
+  }
 
   lsm::StoreOptions Options() {
     lsm::StoreOptions options;
@@ -176,7 +178,7 @@ class ChunkStoreTest : public ::testing::Test {
     return keys;
   }
 
-  const Partitioning partitioning_{kPartitionMs};
+  const Partitioning partitioning_;
   testing::MemoryFileSystem disk_;
   PartitionMerge merge_{partitioning_};
   std::function<void()> during_merge_;  // called once, when a compaction has chosen its tables

@@ -103,6 +103,48 @@ TEST_F(DbAdminTest, ASeriesWithoutSamplesVanishesAndComesBackAsANewOne) {
   CheckForGood();
 }
 
+TEST_F(DbAdminTest, AddingByLabelsWorksThoughTheSeriesLeftMemoryBeforeTheCommit) {
+  PutMany(kStartMs);
+  Writer writer(db_.get(), &model_);
+  const int64_t later_ms = kStartMs + 5 * kPartitionMs;
+  for (const int i : {3, 299, 3}) ASSERT_OK(writer.Add(Series(i), later_ms + i, i));
+  GoIdle();
+  ASSERT_GT(db_->Stats().idle_series, 0u);
+  ASSERT_OK(writer.Add(Series(3), later_ms + 1, 77));  // which does not know it any more
+  ASSERT_OK(writer.Add(Series(1'000), later_ms, 1));   // and one that is new
+  ASSERT_OK(writer.Commit());
+  ASSERT_NO_FATAL_FAILURE(Check());
+  // The same when it is deleted.
+  ASSERT_OK(writer.Add(Series(3), later_ms + 9, 9));
+  ASSERT_OK(db_->Delete({Matcher::Metric("m")}, {}));
+  model_.clear();
+  ASSERT_OK(writer.Commit());
+  CheckForGood();
+}
+
+TEST_F(DbAdminTest, ABatchByLabelsAndHandlesSaysWhichHandleIsGone) {
+  PutMany(kStartMs);
+  const auto appender = db_->NewAppender();
+  ASSERT_OK_AND_ASSIGN(const SeriesHandle handle, appender->Resolve(Series(1)));
+  ASSERT_OK(appender->Add(Series(0), kStartMs, 1));
+  ASSERT_OK(appender->Add(handle, kStartMs, 1));
+  ASSERT_OK(db_->Delete({Matcher::Metric("m")}, {}));
+  EXPECT_CODE(appender->Commit(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(DbAdminTest, TheOldestTimeIsThatOfWhatIsLeft) {
+  const int64_t left_ms = kStartMs + 3 * kPartitionMs + 700;
+  PutSome(0, kStartMs + 100, 5);
+  ASSERT_OK(Put(Series(1), left_ms, 1));
+  EXPECT_EQ(db_->Stats().oldest_ms, kStartMs + 100);
+  ASSERT_OK(db_->DropBefore(kStartMs + kPartitionMs));
+  EXPECT_EQ(db_->Stats().oldest_ms, left_ms);
+  ASSERT_OK(Put(Series(0), kStartMs + 2 * kPartitionMs, 1));
+  EXPECT_EQ(db_->Stats().oldest_ms, kStartMs + 2 * kPartitionMs);
+  ASSERT_OK(db_->DropBefore(kStartMs + kPartitionMs));  // of which there is nothing any more
+  EXPECT_EQ(db_->Stats().oldest_ms, kStartMs + 2 * kPartitionMs);
+}
+
 TEST_F(DbAdminTest, ARetriedBatchIsStoredAfterADeletion) {
   PutSome(0, kStartMs, 5);
   ASSERT_OK(db_->Delete({Matcher::Metric("m")}, {kStartMs + 400, kStartMs + 400}));
@@ -209,6 +251,19 @@ TEST_F(DbAdminTest, IdleSeriesCanBeDeleted) {
   ASSERT_OK(db_->Delete({regex}, {}));
   for (int i = 0; i < 100; ++i) model_.erase(Text(Series(i)));
   LosePower();
+  CheckForGood();
+}
+
+// The removal of the idle rows is in no table yet when the new series is in the log already.
+TEST_F(DbAdminTest, ADeletedIdleSeriesThatIsWrittenAgainIsOneSeriesAfterAKill) {
+  PutMany(clock_.NowMs());
+  GoIdle();
+  ASSERT_EQ(db_->Stats().idle_series, static_cast<uint64_t>(kMany));
+  disk_.AddFault({.operation = testing::Operation::kCreate, .path_contains = ".sst", .skip = 3});
+  EXPECT_FALSE(db_->Delete({Matcher::Equal("i", "1007")}, {}).ok());  // its last flush
+  model_.erase(Text(Series(7)));
+  PutSome(7, clock_.NowMs(), 3);
+  disk_.ClearFaults();
   CheckForGood();
 }
 

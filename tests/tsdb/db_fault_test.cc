@@ -1,5 +1,7 @@
 // Disks that fail and come back: the database turns read-only, says so, loses nothing that it
 // acknowledged, and Resume() makes it write again.
+#include <random>
+
 #include "tests/tsdb/db_testing.h"
 
 namespace tinyobs::tsdb {
@@ -111,6 +113,89 @@ TEST_F(DbFaultTest, AFullDiskHealsWithoutResumeAndAttemptsLeaveNoFiles) {
   ASSERT_OK(db_->RunBackgroundWork());
   PutSome(1000, 1010);
   EXPECT_EQ(Everything(*db_), model_);
+  Kill();
+  disk_.Crash({.keep_bytes = Keep::kNothing, .keep_names = Keep::kNothing});
+  Open();
+  EXPECT_EQ(Everything(*db_), model_);
+}
+
+// Whether the head log met the full disk first, or the LSM did: dropping makes the room.
+TEST_F(DbFaultTest, AFullDiskIsHealedByDroppingOldSamples) {
+  for (const bool sealed : {false, true}) {
+    SCOPED_TRACE(sealed ? "the LSM fails" : "the head log fails");
+    options_.partition_ms = 100'000;
+    Reopen();
+    std::mt19937_64 random(7);
+    const auto noise = [&random] { return std::bit_cast<double>(random() >> 2); };
+    const int64_t base_ms = kStartMs + (sealed ? 10'000'000 : 0);
+    for (int i = 0; i < 2000; ++i) ASSERT_OK(Put(Cpu(i % 3), base_ms + i * 500, noise()));
+    ASSERT_OK(db_->Flush());
+    disk_.SetCapacityBytes(disk_.UsedBytes() + 1500);
+    absl::Status status;
+    for (int i = 2000; i < 4000 && status.ok(); ++i) {
+      status = Put(Cpu(i % 3), base_ms + i * 500, noise());
+      if (sealed && status.ok()) status = db_->Flush();
+    }
+    ASSERT_CODE(status, absl::StatusCode::kResourceExhausted);
+    ExpectReadOnly();
+    // What the last block of the manifest has left: for an edit, and no more.
+    disk_.SetCapacityBytes(disk_.UsedBytes() + 300);
+    EXPECT_FALSE(db_->Resume().ok());
+    disk_.SetCapacityBytes(disk_.UsedBytes() + 300);
+    const int64_t kept_ms = base_ms + 900'000;
+    ASSERT_OK(db_->DropBefore(kept_ms));
+    for (auto& [labels, points] : model_) {
+      points.erase(points.begin(), points.lower_bound(kept_ms));
+    }
+    EXPECT_EQ(db_->Stats().background_error, "");
+    EXPECT_EQ(Everything(*db_), model_);
+    EXPECT_EQ(db_->Stats().samples, CountSamples(model_));
+    disk_.SetCapacityBytes(testing::MemoryFileSystem::kUnlimited);
+    ASSERT_OK(Put(Cpu(0), base_ms + 3'000'000, 1));
+    Kill();
+    disk_.Crash({.keep_bytes = Keep::kNothing, .keep_names = Keep::kNothing});
+    Open();
+    EXPECT_EQ(Everything(*db_), model_);
+    EXPECT_EQ(db_->Stats().samples, CountSamples(model_));
+  }
+}
+
+TEST_F(DbFaultTest, ASyncIsNotRefusedForTheErrorOfAnotherFile) {
+  options_.sync_policy = SyncPolicy::kInterval;
+  Open();
+  PutSome(0, 10);
+  disk_.AddFault({.operation = Operation::kCreate, .path_contains = "/lsm/", .count = 1000});
+  EXPECT_FALSE(db_->Flush().ok());
+  ExpectReadOnly();
+  ASSERT_OK(db_->Sync());
+  Kill();
+  disk_.Crash({.keep_bytes = Keep::kNothing, .keep_names = Keep::kNothing});
+  Open();
+  EXPECT_EQ(Everything(*db_), model_);
+  // By itself, too.
+  PutSome(10, 20);
+  disk_.AddFault({.operation = Operation::kCreate, .path_contains = "/lsm/", .count = 1000});
+  EXPECT_FALSE(db_->Flush().ok());
+  clock_.AdvanceMs(options_.sync_interval_ms);
+  EXPECT_FALSE(db_->RunBackgroundWork().ok());
+  Kill();
+  disk_.Crash({.keep_bytes = Keep::kNothing, .keep_names = Keep::kNothing});
+  Open();
+  EXPECT_EQ(Everything(*db_), model_);
+}
+
+// What an abandoned segment had is durable only with the checkpoint that replaces it.
+TEST_F(DbFaultTest, ASyncAfterAFailedResumePromisesNothing) {
+  options_.sync_policy = SyncPolicy::kNone;
+  Open();
+  PutSome(0, 10);
+  disk_.AddFault({.operation = Operation::kSync, .path_contains = "/head/"});
+  EXPECT_FALSE(db_->Sync().ok());
+  disk_.AddFault({.operation = Operation::kCreate, .path_contains = ".checkpoint"});
+  EXPECT_FALSE(db_->Resume().ok());
+  EXPECT_CODE(db_->Sync(), absl::StatusCode::kFailedPrecondition);
+  ASSERT_OK(db_->Resume());
+  ASSERT_OK(db_->Sync());
   Kill();
   disk_.Crash({.keep_bytes = Keep::kNothing, .keep_names = Keep::kNothing});
   Open();

@@ -199,5 +199,27 @@ TEST_F(DbReviewTest, AQuerySeesEverySeriesWhileTheyGoIdleAndComeBack) {
   EXPECT_EQ(Everything(*db_), model_);
 }
 
+// A step of the sealer is bounded by the memtable, which is small here.
+TEST_F(DbReviewTest, AFlushSealsEverythingHoweverManyStepsItTakes) {
+  options_.memory_budget_bytes = 1 << 20;
+  options_.partition_ms = 10 * kHourMs;
+  options_.chunk_samples = 120;
+  Open();
+  Writer writer(db_.get(), &model_);
+  for (int i = 0; i < 60'000; ++i) {
+    ASSERT_OK(
+        writer.Add(Labels::Of("m", {{"i", std::to_string(i % 10)}}), kStartMs + i * 10, i % 7));
+    if (i % 1000 < 999) continue;
+    ASSERT_OK(writer.Commit());
+  }
+  ASSERT_GT(db_->Stats().head_samples, 40'000u);
+  ASSERT_OK(db_->Flush());
+  EXPECT_EQ(db_->Stats().head_samples, 0u);
+  Kill();
+  disk_.Crash();
+  Open();
+  EXPECT_TRUE(Everything(*db_) == model_);
+}
+
 }  // namespace
 }  // namespace tinyobs::tsdb

@@ -47,12 +47,16 @@ TEST(FragmentArena, ChainsKeepTheirBytesWhileOthersComeAndGo) {
     const Chain chain{0, static_cast<int>(random() % 6), static_cast<char>('a' + i % 20)};
     chains.push_back(chain);
     chains.back().newest = AddChain(&arena, chain.length, chain.fill);
-    if (random() % 8 < 3 || (i > 15000 && !chains.empty())) {
-      std::swap(chains[random() % chains.size()], chains.front());
-      const Chain gone = chains.front();
-      ASSERT_TRUE(Holds(arena, gone.newest, gone.length, gone.fill));
-      arena.FreeChain(gone.newest);
-      chains.pop_front();
+    if (random() % 8 < 1 || (i > 15000 && !chains.empty())) {
+      std::vector<uint32_t> gone;
+      for (size_t n = 1 + random() % 4; n > 0 && !chains.empty(); --n) {
+        std::swap(chains[random() % chains.size()], chains.front());
+        const Chain& chain = chains.front();
+        ASSERT_TRUE(Holds(arena, chain.newest, chain.length, chain.fill));
+        gone.push_back(chain.newest);
+        chains.pop_front();
+      }
+      arena.FreeChains(gone);
     }
   }
   for (const Chain& chain : chains) {
@@ -71,7 +75,7 @@ TEST(FragmentArena, FreedFragmentsAreUsedBeforeNewMemory) {
   for (size_t i = 0; i < 3 * kSlabFragments; ++i) fragments.push_back(arena.Add(0));
   const size_t bytes = arena.MemoryBytes();
   for (int round = 0; round < 10; ++round) {
-    for (size_t i = round; i < fragments.size(); i += 2) arena.FreeChain(fragments[i]);
+    for (size_t i = round; i < fragments.size(); i += 2) arena.FreeChains({&fragments[i], 1});
     for (size_t i = round; i < fragments.size(); i += 2) fragments[i] = arena.Add(0);
   }
   EXPECT_EQ(arena.MemoryBytes(), bytes);
@@ -86,7 +90,7 @@ TEST(FragmentArena, EmptySlabsGiveTheirMemoryBackAndCanComeAgain) {
     const size_t full = arena.MemoryBytes();
     EXPECT_GE(full, 10 * kSlabFragments * 32);
     EXPECT_LE(full, 12 * kSlabFragments * 32);
-    for (const uint32_t fragment : fragments) arena.FreeChain(fragment);
+    arena.FreeChains(fragments);
     EXPECT_LE(arena.MemoryBytes(), full / 4);
   }
   EXPECT_TRUE(Holds(arena, kept, 3, 'k'));

@@ -8,6 +8,7 @@
 
 #include "gtest/gtest.h"
 #include "lib/lsm/wal_reader.h"
+#include "lib/tsdb/head.h"
 #include "lib/tsdb/head_log.h"
 #include "tests/testing/memory_file_system.h"
 #include "tests/testing/status_matchers.h"
@@ -92,15 +93,26 @@ TEST_F(HeadCheckpointTest, SlicesAndStretchesComeBackInOrder) {
 }
 
 TEST_F(HeadCheckpointTest, TheExampleOfTheFormatHoldsToTheByte) {
+  // With the stream that the head makes of these samples.
+  Head head(Partitioning(7'200'000), {}, nullptr);
+  head.AddSeries(3);
+  SampleBatch batch;
+  batch.Add(3, 1000, 1);
+  batch.Add(3, 1015, 1);
+  ASSERT_OK(head.Stage(batch, nullptr));
+  head.Apply(/*now_ms=*/0);
+  HeadPin pin;
+  head.PinUnfrozen(0, 1024, &pin);
   auto writer = NewWriter();
-  ASSERT_OK(writer->AddSlice({0, 1024, 5}, PinOf({{3, false, 1000, 2, "\xaa\xbb\xcc"}})));
+  ASSERT_OK(writer->AddSlice({0, 1024, 5}, pin));
   ASSERT_OK(writer->Finish());
   const std::string path = CheckpointPath(kFolder, kNumber);
   ASSERT_OK_AND_ASSIGN(const auto file, disk_.OpenRandomAccess(path));
   ASSERT_OK_AND_ASSIGN(const auto reader,
                        lsm::WalReader::Open(file.get(), path, kWalKindCheckpoint, kNumber));
   const std::string expected[] = {std::string("\x01\x00\x80\x08\x05", 5),
-                                  "\x02\x06\xd0\x0f\x02\x03\xaa\xbb\xcc", "\x03\x02"};
+                                  std::string("\x02\x06\xd0\x0f\x02\x04\x00\x06\x03\x1e", 10),
+                                  "\x03\x02"};
   std::string_view record;
   for (const std::string& bytes : expected) {
     ASSERT_OK_AND_ASSIGN(const bool more, reader->Next(&record));

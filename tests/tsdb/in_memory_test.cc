@@ -128,5 +128,33 @@ TEST_F(InMemoryTest, OptionsThatContradictItAreRefused) {
   EXPECT_CODE(Db::Open(path_, options_), StatusCode::kInvalidArgument);
 }
 
+TEST_F(InMemoryTest, ResumeWritesNoFilesOfTheHead) {
+  options_.memory_budget_bytes = 4 << 20;
+  Open();
+  absl::Status status;
+  for (int i = 0; status.ok() && i < 1'000'000; ++i) {
+    status = Put(Id(i % 7), kStartMs + i * 100, 1.0 / (i + 1));
+  }
+  ASSERT_CODE(status, StatusCode::kResourceExhausted);
+  const uint64_t head_bytes = db_->Stats().head_log_bytes;
+  {
+    // Queries take what is left, the last crumbs too.
+    std::vector<std::unique_ptr<SeriesSet>> sets;
+    for (int64_t span_ms = 100'000'000; span_ms > 1000; span_ms /= 2) {
+      while (true) {
+        auto set = db_->SelectAll({kStartMs, kStartMs + span_ms});
+        if (!set.ok() || !(*set)->Next()) break;
+        sets.push_back(*std::move(set));
+      }
+    }
+    EXPECT_FALSE(db_->Flush().ok());
+    ASSERT_NE(db_->Stats().background_error, "");
+  }
+  ASSERT_OK(db_->Resume());
+  EXPECT_EQ(db_->Stats().background_error, "");
+  EXPECT_EQ(db_->Stats().head_log_bytes, head_bytes);
+  EXPECT_EQ(db_->Stats().samples, CountSamples(model_));
+}
+
 }  // namespace
 }  // namespace tinyobs::tsdb

@@ -92,6 +92,16 @@ class ReadOnlyTest : public DbTest {
 Labels Id(int i) { return Labels::Of("m", {{"i", std::to_string(i)}}); }
 Labels Once(int i) { return Labels::Of("once", {{"i", std::to_string(i)}}); }
 
+TEST_F(ReadOnlyTest, TheBytesOnDiskAreThoseOfTheWholeFolder) {
+  Open();
+  for (int i = 0; i < 100; ++i) ASSERT_OK(Put(Labels::Of("m"), kStartMs + i * kStepMs, i));
+  ASSERT_OK_AND_ASSIGN(const auto reader, Reader());
+  uint64_t bytes = 0;
+  for (const auto& [file, size_and_time] : Listing()) bytes += size_and_time.first;
+  // But for small files of the LSM.
+  EXPECT_NEAR(static_cast<double>(reader->Stats().disk_bytes), static_cast<double>(bytes), 200);
+}
+
 TEST_F(ReadOnlyTest, AReaderShowsWhatWasAcknowledgedAfterEachThingTheWriterDoes) {
   Open();
   ExpectTheModel();  // nothing

@@ -170,27 +170,6 @@ TEST(SeriesIndex, MemoryIsWithinTheBudgetPerSeries) {
   EXPECT_LT(index.MemoryBytes() / kSeries, 100u);
 }
 
-TEST(SeriesIndex, ManyAreFoundAsOneByOne) {
-  SeriesIndex index(7);
-  std::vector<std::string> labels;
-  for (int i = 0; i < 1000; ++i) {
-    const Labels some = Labels::Of("m", {{"i", std::to_string(i)}});
-    if (i % 3 != 0) Add(&index, some);
-    labels.push_back(some.canonical_bytes());
-  }
-  std::vector<SeriesIndex::Query> queries;
-  for (const std::string& bytes : labels) queries.push_back({bytes, index.KeyOf(bytes)});
-  // One whose fingerprint is that of another.
-  queries[1].key = queries[2].key;
-  std::vector<SeriesRef> refs(queries.size());
-  index.FindMany(queries, refs.data());
-  for (size_t i = 0; i < queries.size(); ++i) {
-    const auto one = index.Find(queries[i].canonical_labels, queries[i].key);
-    EXPECT_EQ(refs[i], one.value_or(kNoSeries)) << i;
-    EXPECT_EQ(one.has_value(), i % 3 != 0 && i != 1) << i;
-  }
-}
-
 TEST(SeriesIndex, HolesAmongRefsAreNoSeries) {
   SeriesIndex index(7);
   index.Add(3, 5, Labels::Of("m").canonical_bytes());

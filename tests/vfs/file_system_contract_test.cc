@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "lib/vfs/counting_file_system.h"
 #include "lib/vfs/in_memory_file_system.h"
 #include "lib/vfs/whole_file.h"
 #include "tests/testing/memory_file_system.h"
@@ -46,6 +47,26 @@ class InMemoryFixture {
   const std::unique_ptr<FileSystem> file_system_ = NewInMemoryFileSystem(nullptr);
 };
 
+// Whatever a test does, at its end the count is what counting anew gives.
+template <typename Base>
+class CountingFixture {
+ public:
+  ~CountingFixture() {
+    const CountingFileSystem counted(base_.file_system(), root());
+    EXPECT_EQ(counting_.bytes(), counted.bytes());
+  }
+  FileSystem* file_system() { return &counting_; }
+  std::string root() const { return base_.root() + "/counted"; }
+
+ private:
+  static std::string Created(FileSystem* base, const std::string& path) {
+    EXPECT_OK(base->CreateDirectories(path));
+    return path;
+  }
+  Base base_;
+  CountingFileSystem counting_{base_.file_system(), Created(base_.file_system(), root())};
+};
+
 template <typename Fixture>
 class FileSystemContract : public ::testing::Test {
  protected:
@@ -73,7 +94,8 @@ class FileSystemContract : public ::testing::Test {
   Fixture fixture_;
 };
 
-using Fixtures = ::testing::Types<PosixFixture, InMemoryFixture, MemoryFixture>;
+using Fixtures = ::testing::Types<PosixFixture, InMemoryFixture, MemoryFixture,
+                                  CountingFixture<PosixFixture>, CountingFixture<MemoryFixture>>;
 TYPED_TEST_SUITE(FileSystemContract, Fixtures);
 
 TYPED_TEST(FileSystemContract, AppendedBytesAreReadBackAtAnyOffset) {

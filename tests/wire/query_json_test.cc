@@ -3,7 +3,8 @@
 #include "lib/wire/query_json.h"
 
 #include <cmath>
-#include <limits>
+#include <string>
+#include <vector>
 
 #include "gtest/gtest.h"
 #include "lib/wire/json_writer.h"
@@ -23,9 +24,9 @@ TEST(SamplesJson, EmptyListIsAnEmptyArray) {
 
 TEST(SamplesJson, SamplesOfAllSeriesAreOneList) {
   SamplesJson json;
-  json.Add(Labels::Of("m", {{"service", "s"}}), "gauge",
-           Points({{1'763'424'000'123, 1.5}, {1'763'424'001'000, std::nan("")}}), Resolution::kRaw);
-  json.Add(Labels::Of("n"), "", Points({{0, -0.0}}), Resolution::kRaw);
+  json.Add(Labels::Of("m", {{"service", "s"}}), "gauge", {},
+           Points({{1'763'424'000'123, 1.5}, {1'763'424'001'000, std::nan("")}}));
+  json.Add(Labels::Of("n"), "", {}, Points({{0, -0.0}}));
   EXPECT_EQ(json.Finish(),
             R"({"metrics":[{"name":"m","type":"gauge","value":1.5,"labels":{"service":"s"},)"
             R"("timestamp":"2025-11-18T00:00:00.123Z"},)"
@@ -35,13 +36,37 @@ TEST(SamplesJson, SamplesOfAllSeriesAreOneList) {
             "\n");
 }
 
-TEST(SamplesJson, DownsampledSeriesSaySo) {
+TEST(SamplesJson, WindowsAreGaugesOfTheirAverageAndCarryTheRestAsLabels) {
+  Windows hours;
+  hours.resolution = Resolution::kOneHour;
+  hours.start_ms = {0};
+  hours.count = {4};
+  hours.sum = {10};
+  hours.min = {-0.5};
+  hours.max = {7.25};
+  Windows minutes = hours;
+  minutes.resolution = Resolution::kFiveMinutes;
+  minutes.start_ms = {3'600'000};
+  minutes.sum = {HUGE_VAL};
+  minutes.max = {HUGE_VAL};
   SamplesJson json;
-  json.Add(Labels::Of("m"), "gauge", Points({{0, 1}}), Resolution::kFiveMinutes);
-  EXPECT_EQ(json.Finish(),
-            R"({"metrics":[{"name":"m","type":"gauge","value":1,)"
-            R"("labels":{"__resolution__":"5m"},"timestamp":"1970-01-01T00:00:00Z"}],"count":1})"
-            "\n");
+  json.Add(Labels::Of("m", {{"a", "b"}}), "counter", std::vector<Windows>{hours, minutes},
+           Points({{7'200'000, 1}}));
+  json.Add(Labels::Of("n"), "counter", std::vector<Windows>{hours}, {});
+  EXPECT_EQ(
+      json.Finish(),
+      R"({"metrics":[{"name":"m","type":"gauge","value":2.5,"labels":{"a":"b",)"
+      R"("__resolution__":"1h","__sum__":"10","__count__":"4","__min__":"-0.5","__max__":"7.25"},)"
+      R"("timestamp":"1970-01-01T00:00:00Z"},)"
+      R"({"name":"m","type":"gauge","value":null,"labels":{"a":"b","__resolution__":"5m",)"
+      R"("__sum__":"+Inf","__count__":"4","__min__":"-0.5","__max__":"+Inf"},)"
+      R"("timestamp":"1970-01-01T01:00:00Z"},)"
+      R"({"name":"m","type":"counter","value":1,"labels":{"a":"b"},)"
+      R"("timestamp":"1970-01-01T02:00:00Z"},)"
+      R"({"name":"n","type":"gauge","value":2.5,"labels":{"__resolution__":"1h","__sum__":"10",)"
+      R"("__count__":"4","__min__":"-0.5","__max__":"7.25"},)"
+      R"("timestamp":"1970-01-01T00:00:00Z"}],"count":4})"
+      "\n");
 }
 
 TEST(RangeJson, HidesLabelsThatStartWithAnUnderscore) {
@@ -55,6 +80,9 @@ TEST(RangeJson, HidesLabelsThatStartWithAnUnderscore) {
             R"({"metric":"m","points":[{"t":1,"v":null},{"t":2,"v":4}],"resolution":"1h"}]})"
             "\n");
   EXPECT_EQ(RangeJson().Finish(), "{\"data\":[]}\n");
+  EXPECT_EQ(RangeJson().Finish(std::vector<std::string>{"one", "\"two\""}),
+            R"({"data":[],"warnings":["one","\"two\""]})"
+            "\n");
 }
 
 TEST(SamplesJson, StopsWithinASeries) {
@@ -65,43 +93,8 @@ TEST(SamplesJson, StopsWithinASeries) {
   });
   Columns many;
   for (int i = 0; i < 1000; ++i) many.Add(i, i);
-  EXPECT_FALSE(json.Add(Labels::Of("m"), "", many, Resolution::kRaw));
+  EXPECT_FALSE(json.Add(Labels::Of("m"), "", {}, many));
   EXPECT_LT(last, 400u);
-}
-
-TEST(ThinOut, KeepsWhatFits) {
-  const Columns points = Points({{1, 1}, {2, 2}, {3, 3}});
-  EXPECT_EQ(ThinOut(points, 3).values, points.values);
-  EXPECT_EQ(ThinOut(points, 2).values, points.values);  // floor(3 / 2) = 1 point a group
-}
-
-TEST(ThinOut, GroupsBecomeTheirMeanAtTheFirstTime) {
-  const Columns points = Points({{1, 1}, {2, 2}, {3, 3}, {4, 5}, {5, 9}});
-  const Columns thin = ThinOut(points, 2);
-  EXPECT_EQ(thin.timestamps_ms, (std::vector<int64_t>{1, 3, 5}));
-  EXPECT_EQ(thin.values, (std::vector<double>{1.5, 4, 9}));
-}
-
-TEST(ThinOut, LastKeepsPointsThatExist) {
-  const double nan = std::nan("");
-  const Columns thin = ThinOut(
-      Points({{1, 1}, {2, 2}, {3, 3}, {4, nan}, {5, nan}, {6, nan}, {7, 9}}), 3, ThinBy::kLast);
-  EXPECT_EQ(thin.timestamps_ms, (std::vector<int64_t>{2, 3, 6, 7}));
-  EXPECT_EQ(thin.values[0], 2);
-  EXPECT_EQ(thin.values[1], 3);  // NaN does not count
-  EXPECT_TRUE(std::isnan(thin.values[2]));
-  EXPECT_EQ(thin.values[3], 9);
-}
-
-TEST(ThinOut, NanDoesNotCountAndLargeValuesDoNotOverflow) {
-  const double big = std::numeric_limits<double>::max();
-  const double nan = std::nan("");
-  const Columns thin =
-      ThinOut(Points({{1, nan}, {2, 2}, {3, big}, {4, big}, {5, nan}, {6, nan}}), 3);
-  ASSERT_EQ(thin.size(), 3u);
-  EXPECT_EQ(thin.values[0], 2);
-  EXPECT_EQ(thin.values[1], big);
-  EXPECT_TRUE(std::isnan(thin.values[2]));
 }
 
 TEST(StatusBodies, HaveTheKeysOfTheOriginal) {
@@ -121,23 +114,56 @@ TEST(StatusBodies, HaveTheKeysOfTheOriginal) {
             R"({"TotalMetrics":9,"TotalSeries":8,"SizeBytes":900,)"
             R"("OldestMetric":"1970-01-01T00:00:00Z","NewestMetric":"2025-11-18T00:00:00.123Z"})"
             "\n");
-  EXPECT_EQ(HealthJson({.healthy = true, .version = "1", .uptime_ms = 62'500, .last_error = ""}),
+  EXPECT_EQ(HealthJson({.version = "1", .now_ms = 62'500}),
             R"({"status":"healthy","version":"1","uptime":"1m2.5s","compaction":{"healthy":true}})"
             "\n");
-  EXPECT_EQ(
-      HealthJson({.healthy = false, .version = "1", .uptime_ms = 0, .last_error = "disk"}),
-      R"({"status":"degraded","version":"1","uptime":"0s","compaction":{"healthy":false,"last_error":"disk"}})"
-      "\n");
-  EXPECT_EQ(StorageJson(5, 1 << 30), "{\"used_bytes\":5,\"max_bytes\":1073741824}\n");
-  EXPECT_EQ(CardinalityJson({.series = 9,
-                             .metrics = 8,
-                             .max_series_metric = "c",
-                             .max_series_count = 2,
-                             .series_limit = 100'000,
-                             .per_metric_limit = 0}),
-            R"({"total_series":9,"unique_metrics":8,"max_series_metric":"c","max_series_count":2,)"
-            R"("series_limit":100000,"per_metric_limit":0,"utilization_percent":0.009})"
+  EXPECT_EQ(HealthJson({.healthy = false,
+                        .version = "1",
+                        .now_ms = 1'763'424'000'000,
+                        .start_ms = 1'763'424'000'000,
+                        .last_success_ms = 1'763'420'400'000,
+                        .last_attempt_ms = 1'763'424'000'000,
+                        .consecutive_errors = 4,
+                        .last_error = "disk"}),
+            R"({"status":"degraded","version":"1","uptime":"0s","compaction":{"healthy":false,)"
+            R"("last_success":"2025-11-17T23:00:00Z","time_since_success":"1h0m0s",)"
+            R"("last_attempt":"2025-11-18T00:00:00Z","consecutive_errors":4,"last_error":"disk"}})"
             "\n");
+  EXPECT_EQ(StorageJson(5, 1 << 30, {}), "{\"used_bytes\":5,\"max_bytes\":1073741824}\n");
+  std::vector<TierStats> tiers(3);
+  tiers[0].bytes = 4;
+  tiers[0].partitions = 2;
+  tiers[0].samples = 480;
+  tiers[0].oldest_ms = 1'763'424'000'000;
+  tiers[0].newest_ms = 1'763'424'000'500;
+  tiers[0].waiting_partitions = 1;
+  const std::string tiers_text =
+      R"("tiers":[{"resolution":"raw","bytes":4,"partitions":2,"samples":480,)"
+      R"("oldest":"2025-11-18T00:00:00Z","newest":"2025-11-18T00:00:00.5Z",)"
+      R"("waiting_partitions":1},)"
+      R"({"resolution":"5m","bytes":0,"partitions":0,"windows":0,"waiting_partitions":0},)"
+      R"({"resolution":"1h","bytes":0,"partitions":0,"windows":0,"waiting_partitions":0}]})"
+      "\n";
+  EXPECT_EQ(StorageJson(5, 7, tiers), "{\"used_bytes\":5,\"max_bytes\":7," + tiers_text);
+  EXPECT_EQ(DownsampledJson(1'500, 3, tiers),
+            "{\"status\":\"success\",\"duration\":\"1.5s\",\"rows_written\":3," + tiers_text);
+  CardinalityStats cardinality;
+  cardinality.series = 9;
+  cardinality.max_series = 100'000;
+  cardinality.metrics = 8;
+  cardinality.largest = {{"c", 2, {{"x", 2}, {"y", 1}}}, {"d", 1, {}}};
+  cardinality.refused_commits = 3;
+  cardinality.refused_series = 4;
+  cardinality.first_refused = "c{x=\"3\"}";
+  EXPECT_EQ(CardinalityJson(cardinality),
+            R"({"total_series":9,"unique_metrics":8,"max_series_metric":"c","max_series_count":2,)"
+            R"("series_limit":100000,"per_metric_limit":0,"utilization_percent":0.009,)"
+            R"("dry_run":false,"refused":{"requests":3,"series":4,"first":"c{x=\"3\"}","last":""},)"
+            R"("top_metrics":[{"metric":"c","series":2,"labels":[{"label":"x","values":2},)"
+            R"({"label":"y","values":1}]},{"metric":"d","series":1,"labels":[]}]})"
+            "\n");
+  EXPECT_TRUE(CardinalityJson({}).starts_with(
+      R"({"total_series":0,"unique_metrics":0,"max_series_metric":"","max_series_count":0,)"));
 }
 
 TEST(ErrorBodies, SayErrorAndMessage) {

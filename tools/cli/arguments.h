@@ -4,7 +4,6 @@
 #ifndef TINYOBS_TOOLS_CLI_ARGUMENTS_H_
 #define TINYOBS_TOOLS_CLI_ARGUMENTS_H_
 
-#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -25,9 +24,6 @@ struct Arguments {
 // that is a negative number is no option.
 absl::StatusOr<Arguments> ParseArguments(const std::vector<std::string>& arguments,
                                          const std::vector<std::string>& known);
-
-// "90s", "15m", "1h", "7d", "500ms", or several together: "1h30m". In milliseconds, positive.
-absl::StatusOr<int64_t> ParseDurationMs(std::string_view text);
 
 }  // namespace tinyobs::cli
 

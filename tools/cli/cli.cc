@@ -29,6 +29,7 @@ const std::vector<Verb>& Verbs() {
       {"query", "METRIC [--since 1h]", "samples of one metric", {"server", "since"}, Query},
       {"stats", "", "what the server stores", {"server"}, Stats},
       {"health", "", "whether the server is well", {"server"}, Health},
+      {"downsample", "", "make windows of five minutes and an hour now", {"server"}, Downsample},
       {"ingest",
        "NAME VALUE [label=value...] [--type gauge]",
        "store one sample, now",

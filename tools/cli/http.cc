@@ -30,7 +30,7 @@ std::string Escaped(CURL* curl, const std::string& text) {
 
 absl::StatusOr<HttpAnswer> Request(const std::string& server, std::string_view path,
                                    const std::vector<std::pair<std::string, std::string>>& query,
-                                   const std::string& body) {
+                                   const std::string& body, long timeout_s) {
   if (!server.starts_with("http://") && !server.starts_with("https://")) {
     return absl::InvalidArgumentError(
         StrCat("--server must be a URL such as http://localhost:8080, not '", server, "'"));
@@ -59,7 +59,7 @@ absl::StatusOr<HttpAnswer> Request(const std::string& server, std::string_view p
   curl_easy_setopt(curl.get(), CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(curl.get(), CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(curl.get(), CURLOPT_NOPROXY, "localhost,127.0.0.1,::1");
-  curl_easy_setopt(curl.get(), CURLOPT_TIMEOUT_MS, 30'000L);
+  curl_easy_setopt(curl.get(), CURLOPT_TIMEOUT, timeout_s);
   curl_easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, OnBody);
   curl_easy_setopt(curl.get(), CURLOPT_WRITEDATA, &answer.body);
   const CURLcode result = curl_easy_perform(curl.get());

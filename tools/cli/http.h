@@ -16,11 +16,11 @@ struct HttpAnswer {
   std::string body;  // at most 64 MiB
 };
 
-// A GET, or a POST of JSON when `body` is not empty, of `server` + `path`. Takes at most 30 s.
+// A GET, or a POST of JSON when `body` is not empty, of `server` + `path`.
 // InvalidArgument: `server` is no http or https URL. Unavailable: no answer.
 absl::StatusOr<HttpAnswer> Request(const std::string& server, std::string_view path,
                                    const std::vector<std::pair<std::string, std::string>>& query,
-                                   const std::string& body = "");
+                                   const std::string& body = "", long timeout_s = 30);
 
 }  // namespace tinyobs::cli
 

@@ -2,6 +2,7 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <ctime>
@@ -9,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "lib/base/duration.h"
 #include "lib/base/status_macros.h"
 #include "lib/base/strings.h"
 #include "lib/wire/ingest.h"
@@ -68,9 +70,10 @@ absl::Status NotUnderstood(std::string_view path) {
 // The server's answer, parsed. The document lives in `parser`.
 absl::StatusOr<element> Ask(const Arguments& arguments, std::string_view path,
                             const QueryPairs& query, const std::string& body,
-                            simdjson::dom::parser* parser, long* code = nullptr) {
-  TINYOBS_ASSIGN_OR_RETURN(const HttpAnswer answer,
-                           Request(arguments.Get("server", kDefaultServer), path, query, body));
+                            simdjson::dom::parser* parser, long* code = nullptr,
+                            long timeout_s = 30) {
+  TINYOBS_ASSIGN_OR_RETURN(const HttpAnswer answer, Request(arguments.Get("server", kDefaultServer),
+                                                            path, query, body, timeout_s));
   element document;
   const bool parsed = parser->parse(answer.body).get(document) == simdjson::SUCCESS;
   if (code != nullptr) *code = answer.code;
@@ -173,6 +176,33 @@ absl::Status Health(const Arguments& arguments, std::string* out) {
             Printable(Text(answer, "version")), ", up ", Printable(Text(answer, "uptime")), "\n");
   if (code == 200) return absl::OkStatus();
   return absl::FailedPreconditionError(StrCat("the server is not healthy (HTTP ", code, ")"));
+}
+
+absl::Status Downsample(const Arguments& arguments, std::string* out) {
+  TINYOBS_RETURN_IF_ERROR(ExpectWords(arguments, 0));
+  constexpr std::string_view kPath = "/v1/admin/downsample";
+  simdjson::dom::parser parser;
+  TINYOBS_ASSIGN_OR_RETURN(const element answer, Ask(arguments, kPath, {}, "{}", &parser, nullptr,
+                                                     /*timeout_s=*/3600));
+  uint64_t rows = 0;
+  simdjson::dom::array tiers;
+  if (answer["rows_written"].get_uint64().get(rows) != simdjson::SUCCESS ||
+      answer["tiers"].get_array().get(tiers) != simdjson::SUCCESS) {
+    return NotUnderstood(kPath);
+  }
+  StrAppend(out, "done in ", Printable(Text(answer, "duration")), ", ", rows,
+            " rows of windows written\n");
+  for (const element tier : tiers) {
+    uint64_t count = 0;
+    const bool raw = tier["samples"].get_uint64().get(count) == simdjson::SUCCESS;
+    if (!raw && tier["windows"].get_uint64().get(count) != simdjson::SUCCESS) {
+      return NotUnderstood(kPath);
+    }
+    const std::string_view name = Text(tier, "resolution");
+    StrAppend(out, Printable(name), std::string(5 - std::min<size_t>(name.size(), 4), ' '), count,
+              raw ? " samples\n" : " windows\n");
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Ingest(const Arguments& arguments, std::string* out) {

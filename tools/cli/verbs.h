@@ -14,6 +14,7 @@ absl::Status List(const Arguments& arguments, std::string* out);
 absl::Status Query(const Arguments& arguments, std::string* out);
 absl::Status Stats(const Arguments& arguments, std::string* out);
 absl::Status Health(const Arguments& arguments, std::string* out);
+absl::Status Downsample(const Arguments& arguments, std::string* out);
 absl::Status Ingest(const Arguments& arguments, std::string* out);
 
 }  // namespace tinyobs::cli

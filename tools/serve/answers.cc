@@ -43,9 +43,14 @@ HttpResponse WriteErrorResponse(const absl::Status& status, uint64_t used_bytes,
     case absl::StatusCode::kInvalidArgument:
       return ErrorResponse(400, message);
     case absl::StatusCode::kResourceExhausted:
-      if (limit_bytes > 0 && used_bytes >= limit_bytes) {
-        return ErrorResponse(
-            507, StrCat("Storage limit exceeded: ", used_bytes, "/", limit_bytes, " bytes used"));
+      // Commits may not fill the last eighth, or less: Options::max_storage_bytes.
+      if (limit_bytes > 0 && used_bytes >= limit_bytes - limit_bytes / 8) {
+        return ErrorResponse(507,
+                             StrCat("Storage limit exceeded: ", used_bytes, "/", limit_bytes,
+                                    " bytes used. Retention will make room; sooner does a larger "
+                                    "TINYOBS_MAX_STORAGE_GB, a shorter --storage.retention.raw or "
+                                    "--storage.full=drop-oldest (",
+                                    message, ")"));
       }
       return ErrorResponse(507, message);
     case absl::StatusCode::kUnavailable:

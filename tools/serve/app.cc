@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "tools/serve/admin_handler.h"
 #include "tools/serve/compression.h"
 #include "tools/serve/ingest_handler.h"
 #include "tools/serve/query_handler.h"
@@ -23,6 +24,7 @@ Handler MakeApp(const HandlerContext* context, const HttpCounters* counters, Acc
   router->Add("GET", "/v1/cardinality", CardinalityHandler(context));
   router->Add("GET", "/v1/storage", StorageHandler(context));
   router->Add("GET", "/v1/health", HealthHandler(context));
+  router->Add("POST", "/v1/admin/downsample", DownsampleHandler(context));
   router->Add("GET", "/metrics", OwnMetricsHandler(context, counters));
   router->Add("GET", "/-/healthy", HealthyHandler());
   router->Add("GET", "/-/ready", ReadyHandler(context));

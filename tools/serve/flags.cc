@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "lib/base/duration.h"
 #include "lib/base/status_macros.h"
 #include "lib/base/strings.h"
 
@@ -58,6 +59,62 @@ absl::Status SetSyncPolicy(std::string_view text, Flags* flags) {
   return absl::OkStatus();
 }
 
+constexpr uint64_t kMostSeries = uint64_t{1} << 40;
+
+absl::Status SetMaxSeriesPerMetric(std::string_view text, Flags* flags) {
+  const auto limit = ParseInteger(text, kMostSeries);
+  if (!limit.has_value()) {
+    return absl::InvalidArgumentError(StrCat("--storage.max-series-per-metric=", text,
+                                             " is not an integer from 0 to ", kMostSeries));
+  }
+  flags->max_series_per_metric = *limit;
+  return absl::OkStatus();
+}
+
+absl::Status SetRetention(std::string_view flag, std::string_view text, int64_t* duration_ms) {
+  if (text == "0") {
+    *duration_ms = 0;
+    return absl::OkStatus();
+  }
+  const auto read = ParseDurationMs(text);
+  if (!read.ok()) {
+    return absl::InvalidArgumentError(
+        StrCat(flag, ": ", FromAbsl(read.status().message()), ", or 0 for ever"));
+  }
+  *duration_ms = *read;
+  return absl::OkStatus();
+}
+
+absl::Status SetStorageFull(std::string_view text, Flags* flags) {
+  if (text == "reject") {
+    flags->storage_full = StorageFull::kReject;
+  } else if (text == "drop-oldest") {
+    flags->storage_full = StorageFull::kDropOldest;
+  } else {
+    return absl::InvalidArgumentError(
+        StrCat("--storage.full=", text, " is not one of reject, drop-oldest"));
+  }
+  return absl::OkStatus();
+}
+
+// Finer resolutions leave first: what is asked for would otherwise have holes in the middle.
+absl::Status CheckRetention(const Flags& flags) {
+  if (!flags.downsampling) return absl::OkStatus();
+  const auto check = [](std::string_view finer, int64_t finer_ms, std::string_view coarser,
+                        int64_t coarser_ms) {
+    if (coarser_ms == 0 || (finer_ms != 0 && finer_ms <= coarser_ms)) return absl::OkStatus();
+    const auto text = [](int64_t ms) { return ms == 0 ? "ever" : FormatDurationMs(ms); };
+    return absl::InvalidArgumentError(
+        StrCat(finer, " keeps its data for ", text(finer_ms), ", longer than ", coarser, " (",
+               text(coarser_ms), "): raise ", coarser, " to as much, or lower ", finer));
+  };
+  const Retention& keep = flags.retention;
+  TINYOBS_RETURN_IF_ERROR(check("--storage.retention.raw", keep.raw_ms, "--storage.retention.5m",
+                                keep.five_minutes_ms));
+  return check("--storage.retention.5m", keep.five_minutes_ms, "--storage.retention.1h",
+               keep.one_hour_ms);
+}
+
 absl::Status SetStoragePath(std::string_view text, Flags* flags) {
   if (text.empty()) return absl::InvalidArgumentError("--storage.path needs a folder");
   flags->storage_path = std::string(text);
@@ -69,6 +126,7 @@ struct FlagRow {
   std::string_view value;  // placeholder in the help; empty = the flag takes none
   std::string_view help;
   absl::Status (*set)(std::string_view value, Flags* flags);
+  std::string_view variable = {};  // of the environment, with the same values; empty = none
 };
 
 constexpr FlagRow kFlags[] = {
@@ -80,6 +138,43 @@ constexpr FlagRow kFlags[] = {
      "always: an answered write survives power loss; interval (default): it survives a crash of "
      "the\n      process, power loss costs up to a second; none: as the operating system likes",
      SetSyncPolicy},
+    {"--storage.max-series-per-metric", "N",
+     "series that each metric may have (default 0 = no limit)", SetMaxSeriesPerMetric},
+    {"--storage.cardinality-dry-run", "",
+     "refuse no series: count and log what the limits would refuse",
+     [](std::string_view, Flags* flags) {
+       flags->cardinality_dry_run = true;
+       return absl::OkStatus();
+     }},
+    {"--storage.retention.raw", "TIME",
+     "how long samples are kept as they came (default 14d; as 15s, 1h30m, 2w, 1y; 0 = for ever)",
+     [](std::string_view text, Flags* flags) {
+       return SetRetention("--storage.retention.raw", text, &flags->retention.raw_ms);
+     },
+     "TINYOBS_RETENTION_RAW"},
+    {"--storage.retention.5m", "TIME",
+     "how long windows of five minutes are kept, at least as long as raw samples (default 90d)",
+     [](std::string_view text, Flags* flags) {
+       return SetRetention("--storage.retention.5m", text, &flags->retention.five_minutes_ms);
+     },
+     "TINYOBS_RETENTION_5M"},
+    {"--storage.retention.1h", "TIME",
+     "how long windows of an hour are kept, at least as long as those of five minutes (default 1y)",
+     [](std::string_view text, Flags* flags) {
+       return SetRetention("--storage.retention.1h", text, &flags->retention.one_hour_ms);
+     },
+     "TINYOBS_RETENTION_1H"},
+    {"--no-downsampling", "",
+     "make no windows: samples are kept as they came, for --storage.retention.raw",
+     [](std::string_view, Flags* flags) {
+       flags->downsampling = false;
+       return absl::OkStatus();
+     }},
+    {"--storage.full", "WHAT",
+     "at TINYOBS_MAX_STORAGE_GB, reject (default): writes are answered 507; drop-oldest: the "
+     "oldest "
+     "data\n      makes room",
+     SetStorageFull, "TINYOBS_STORAGE_FULL"},
     {"--no-host-metrics", "", "do not watch this machine and this server",
      [](std::string_view, Flags* flags) {
        flags->host_metrics = false;
@@ -109,7 +204,13 @@ constexpr VariableRow kVariables[] = {
     {"PORT", "port to listen on (default 8080)", 0, 65'535,
      [](uint64_t value, Flags* flags) { flags->listen_port = static_cast<uint16_t>(value); }},
     {"TINYOBS_MAX_CARDINALITY", "series that may exist (default 10000; 0 = no limit)", 0,
-     uint64_t{1} << 40, [](uint64_t value, Flags* flags) { flags->max_series = value; }},
+     kMostSeries, [](uint64_t value, Flags* flags) { flags->max_series = value; }},
+    {"TINYOBS_MAX_SERIES_PER_METRIC", "as --storage.max-series-per-metric", 0, kMostSeries,
+     [](uint64_t value, Flags* flags) { flags->max_series_per_metric = value; }},
+    {"TINYOBS_CARDINALITY_DRY_RUN", "1: as --storage.cardinality-dry-run", 0, 1,
+     [](uint64_t value, Flags* flags) { flags->cardinality_dry_run = value == 1; }},
+    {"TINYOBS_NO_DOWNSAMPLING", "1: as --no-downsampling", 0, 1,
+     [](uint64_t value, Flags* flags) { flags->downsampling = value == 0; }},
     {"TINYOBS_MAX_STORAGE_GB", "disk space of the database (default 1; 0 = no limit)", 0,
      uint64_t{1} << 30, [](uint64_t value, Flags* flags) { flags->max_storage_gb = value; }},
     {"TINYOBS_MAX_MEMORY_MB", "memory of the storage engine (default 48)", 4, uint64_t{1} << 20,
@@ -141,7 +242,16 @@ absl::Status UnknownFlag(std::string_view name) {
       StrCat("unknown flag ", name, "; did you mean ", nearest->name, "?", kSeeHelp.substr(1)));
 }
 
-void ReadEnvironment(const Environment& environment, Flags* flags) {
+absl::Status ReadEnvironment(const Environment& environment, Flags* flags) {
+  for (const FlagRow& flag : kFlags) {
+    if (flag.variable.empty()) continue;
+    const auto text = environment(flag.variable);
+    if (!text.has_value() || text->empty()) continue;
+    if (const absl::Status set = flag.set(*text, flags); !set.ok()) {
+      return absl::InvalidArgumentError(
+          StrCat("variable ", flag.variable, ": ", FromAbsl(set.message())));
+    }
+  }
   for (const VariableRow& variable : kVariables) {
     const auto text = environment(variable.name);
     if (!text.has_value() || text->empty()) continue;
@@ -155,6 +265,7 @@ void ReadEnvironment(const Environment& environment, Flags* flags) {
                                        ", using the default"));
     }
   }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -162,7 +273,7 @@ void ReadEnvironment(const Environment& environment, Flags* flags) {
 absl::StatusOr<Flags> ParseFlags(std::span<const std::string> arguments,
                                  const Environment& environment) {
   Flags flags;
-  ReadEnvironment(environment, &flags);
+  TINYOBS_RETURN_IF_ERROR(ReadEnvironment(environment, &flags));
   for (size_t i = 0; i < arguments.size(); ++i) {
     const std::string_view argument = arguments[i];
     const size_t equals = argument.find('=');
@@ -190,6 +301,7 @@ absl::StatusOr<Flags> ParseFlags(std::span<const std::string> arguments,
     }
     TINYOBS_RETURN_IF_ERROR(row->set(value, &flags));
   }
+  TINYOBS_RETURN_IF_ERROR(CheckRetention(flags));
   return flags;
 }
 
@@ -203,6 +315,10 @@ std::string HelpText() {
   text.append("\nEnvironment (a flag beats it):\n");
   for (const VariableRow& variable : kVariables) {
     StrAppend(&text, "  ", variable.name, "\n      ", variable.help, "\n");
+  }
+  for (const FlagRow& flag : kFlags) {
+    if (flag.variable.empty()) continue;
+    StrAppend(&text, "  ", flag.variable, "\n      as ", flag.name, "\n");
   }
   text.append(
       "\nTry it:\n"

@@ -2,7 +2,8 @@
 //
 // A flag beats the environment, the environment beats the default. A bad flag is a typing mistake
 // somebody is looking at: an error. A bad variable may have been set years ago by somebody else,
-// and the Go original starts anyway: logged, and the default is used.
+// and the Go original starts anyway: logged, and the default is used. Except where the default
+// deletes what the variable was meant to keep: those that stand for a flag are as strict as it.
 //
 // Thread-safety: pure functions.
 #ifndef TINYOBS_TOOLS_SERVE_FLAGS_H_
@@ -22,6 +23,7 @@
 namespace tinyobs::serve {
 
 struct Flags {
+  static constexpr int64_t kDayMs = 24 * 3'600'000;
   enum class Action { kServe, kHelp, kVersion };
   Action action = Action::kServe;
 
@@ -31,6 +33,14 @@ struct Flags {
   SyncPolicy sync_policy = SyncPolicy::kInterval;
   bool host_metrics = true;
 
+  bool downsampling = true;
+  // 0 = forever. Raw samples never longer than windows of 5m, and those never longer than of 1h.
+  Retention retention = {
+      .raw_ms = 14 * kDayMs, .five_minutes_ms = 90 * kDayMs, .one_hour_ms = 365 * kDayMs};
+  StorageFull storage_full = StorageFull::kReject;
+
+  uint64_t max_series_per_metric = 0;  // 0 = no limit
+  bool cardinality_dry_run = false;
   uint64_t max_series = 10'000;       // TINYOBS_MAX_CARDINALITY; 0 = no limit
   uint64_t max_storage_gb = 1;        // TINYOBS_MAX_STORAGE_GB; 0 = no limit
   uint64_t max_memory_mb = 48;        // TINYOBS_MAX_MEMORY_MB

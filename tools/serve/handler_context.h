@@ -27,6 +27,7 @@ struct HandlerContext {
 
   // A query beyond one of these is refused with a message that names it.
   uint64_t max_query_samples = 5'000'000;
+  int64_t max_range_ms = 0;            // of /v1/query/range; 0 = none
   size_t max_answer_bytes = 32 << 20;  // before compression
   int64_t query_deadline_ms = 10'000;
 };

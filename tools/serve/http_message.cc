@@ -51,6 +51,8 @@ std::string_view StatusText(int status) {
       return "Not Found";
     case 408:
       return "Request Timeout";
+    case 409:
+      return "Conflict";
     case 413:
       return "Request Entity Too Large";
     case 415:

@@ -6,10 +6,12 @@
 //
 // Exit status: 0 after a clean stop, 1 when it cannot start (or stop), 2 for a mistake on the
 // command line.
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -47,11 +49,25 @@ Options DbOptions(const Flags& flags) {
   Options options;
   options.sync_policy = flags.sync_policy;
   options.max_series = flags.max_series;
+  options.max_series_per_metric = flags.max_series_per_metric;
+  options.cardinality_dry_run = flags.cardinality_dry_run;
   options.max_storage_bytes = flags.max_storage_gb * kGiB;
+  options.storage_full = flags.storage_full;
+  options.downsampling = flags.downsampling;
+  options.retention.raw_ms = flags.retention.raw_ms;
+  if (flags.downsampling) options.retention = flags.retention;
   // The engine gets two thirds; the rest is for the head and for requests.
   options.memory_budget_bytes = flags.max_memory_mb * kMiB * 2 / 3;
   options.logger = [](std::string_view line) { LogLine(line); };
   return options;
+}
+
+// As far back as there can be data, and a day, as a year may have 366; at least the original's 90.
+int64_t MaxRangeMs(const Flags& flags) {
+  constexpr int64_t kLeastMs = 90 * Flags::kDayMs;
+  const Retention& keep = flags.retention;
+  const int64_t longest_ms = flags.downsampling ? keep.one_hour_ms : keep.raw_ms;
+  return longest_ms == 0 ? 0 : std::max(kLeastMs, longest_ms + Flags::kDayMs);
 }
 
 absl::StatusOr<std::unique_ptr<Db>> OpenDb(const Flags& flags) {
@@ -152,6 +168,7 @@ int Serve(const Flags& flags, StopSignals* signals) {
   context.request_bytes = &request_bytes;
   context.response_bytes = &response_bytes;
   context.max_storage_bytes = flags.max_storage_gb * kGiB;
+  context.max_range_ms = MaxRangeMs(flags);
   const uint16_t port = (*server)->port();
   (*server)->Serve(MakeApp(&context, &counters, AccessPolicy(flags.listen_address, port),
                            FindDashboardPage, server_options.max_body_bytes));
@@ -197,5 +214,9 @@ int Main(const std::vector<std::string>& arguments) {
 }  // namespace tinyobs::serve
 
 int main(int argc, char** argv) {
+  // As glibc begins, and not rising with each large block that is freed: buffers of megabytes go
+  // back to the system instead of leaving holes among series that stay. With many series that come
+  // and go, this halves the memory of the process.
+  mallopt(M_MMAP_THRESHOLD, 128 << 10);
   return tinyobs::serve::Main(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc));
 }

@@ -87,6 +87,9 @@ void WriteStore(const DbStats& stats, ExpositionWriter* out) {
   Single(out, "tinyobs_series", "gauge", "Series in the database.", stats.series);
   Single(out, "tinyobs_series_limit", "gauge", "Series the database may hold, 0 = no limit.",
          stats.max_series);
+  Single(out, "tinyobs_series_refused_total", "counter",
+         "New series refused at a series limit since start; in a dry run, that would have been.",
+         stats.series_refused);
   Single(out, "tinyobs_samples", "gauge", "Samples in the database.", stats.samples);
   Single(out, "tinyobs_disk_bytes", "gauge", "Everything in the database's folder.",
          stats.disk_bytes);
@@ -118,6 +121,52 @@ void WriteStore(const DbStats& stats, ExpositionWriter* out) {
          stats.background_error.empty() ? 0 : 1);
 }
 
+double UnixSeconds(int64_t ms) { return static_cast<double>(ms) / 1000; }
+
+void WriteTiers(const DbStats& stats, int64_t now_ms, ExpositionWriter* out) {
+  const auto by_tier = [&](const char* name, const char* type, const char* help, const auto& of) {
+    out->Family(name, type, help);
+    for (size_t i = 0; i < stats.tiers.size(); ++i) {
+      out->Sample(static_cast<double>(of(i)),
+                  {{"resolution", ResolutionName(static_cast<Resolution>(i))}});
+    }
+  };
+  const auto& tiers = stats.tiers;
+  by_tier("tinyobs_tier_bytes", "gauge", "Files of each resolution.",
+          [&](size_t i) { return tiers[i].bytes; });
+  by_tier("tinyobs_tier_samples", "gauge", "Samples in sealed chunks; of 5m and 1h, windows.",
+          [&](size_t i) { return tiers[i].samples; });
+  by_tier("tinyobs_tier_partitions", "gauge", "Partitions of each resolution.",
+          [&](size_t i) { return tiers[i].partitions; });
+  by_tier("tinyobs_tier_waiting_partitions", "gauge",
+          "Partitions that are over and not wholly in the next coarser resolution.",
+          [&](size_t i) { return tiers[i].waiting_partitions; });
+  by_tier("tinyobs_tier_lag_seconds", "gauge",
+          "Age of the oldest data that waits for the next coarser resolution; 0 = none waits.",
+          [&](size_t i) {
+            const TierStats& tier = tiers[i];
+            const int64_t done_ms = tier.complete_ms != 0 ? tier.complete_ms : tier.oldest_ms;
+            return tier.waiting_partitions == 0 ? 0 : UnixSeconds(now_ms - done_ms);
+          });
+  by_tier("tinyobs_partitions_expired_total", "counter",
+          "Partitions dropped since start because they were older than their retention.",
+          [&](size_t i) { return stats.retention.partitions_expired[i]; });
+  Single(out, "tinyobs_partitions_dropped_for_room_total", "counter",
+         "Partitions dropped since start because the disk space was used up.",
+         stats.retention.partitions_dropped_for_room);
+  const DownsamplingStats& runs = stats.downsampling;
+  Single(out, "tinyobs_downsampling_runs_total", "counter", "Runs since start.", runs.runs);
+  Single(out, "tinyobs_downsampling_rows_total", "counter", "Rows of windows written since start.",
+         runs.rows_written);
+  Single(out, "tinyobs_downsampling_consecutive_failures", "gauge", "Runs that failed in a row.",
+         runs.consecutive_failures);
+  Single(out, "tinyobs_downsampling_last_success_timestamp_seconds", "gauge",
+         "Unix time of the last run that succeeded; 0 = none since start.",
+         UnixSeconds(runs.last_success_ms));
+  Single(out, "tinyobs_downsampling_last_run_seconds", "gauge", "How long the last run took.",
+         UnixSeconds(runs.last_run_took_ms));
+}
+
 }  // namespace
 
 Handler OwnMetricsHandler(const HandlerContext* context, const HttpCounters* counters) {
@@ -125,7 +174,9 @@ Handler OwnMetricsHandler(const HandlerContext* context, const HttpCounters* cou
     ExpositionWriter out;
     WriteProcess(*context, &out);
     WriteHttp(*counters, &out);
-    WriteStore(context->db->Stats(), &out);
+    const DbStats stats = context->db->Stats();
+    WriteStore(stats, &out);
+    WriteTiers(stats, context->clock->NowMs(), &out);
     HttpResponse response;
     response.SetHeader("Content-Type", wire::kExpositionContentType);
     response.body = out.Finish();

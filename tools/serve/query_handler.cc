@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "lib/base/duration.h"
 #include "lib/base/status_macros.h"
 #include "lib/base/strings.h"
 #include "lib/wire/ingest.h"
@@ -18,6 +20,7 @@
 #include "lib/wire/rfc3339.h"
 #include "tinyobs/matcher.h"
 #include "tools/serve/answers.h"
+#include "tools/serve/chart_points.h"
 #include "tools/serve/log.h"
 #include "tools/serve/url.h"
 
@@ -25,7 +28,7 @@ namespace tinyobs::serve {
 namespace {
 
 constexpr int64_t kHourMs = 3'600'000;
-constexpr int64_t kMaxWindowMs = 90 * 24 * kHourMs;
+constexpr int64_t kDayMs = 24 * kHourMs;
 constexpr int64_t kDefaultMaxPoints = 1000;
 constexpr int64_t kMostMaxPoints = 5000;
 
@@ -95,6 +98,7 @@ absl::Status ForEachSeries(const HandlerContext& context, SeriesSet* set, const 
   uint64_t samples = 0;
   while (set->Next()) {
     samples += set->columns().size();
+    for (const Windows& windows : set->windows()) samples += windows.size();
     if (samples > context.max_query_samples) {
       return QueryLimitError(
           StrCat("query needs more than ", context.max_query_samples, " samples"));
@@ -109,8 +113,10 @@ absl::Status ForEachSeries(const HandlerContext& context, SeriesSet* set, const 
 }
 
 absl::StatusOr<Answer> RunQuery(const HandlerContext& context, std::string_view metric,
-                                TimeRange range) {
-  const SelectHints hints{.step_ms = 0, .sorted = true, .sample_limit = context.max_query_samples};
+                                TimeRange range, Resolution resolution) {
+  const SelectHints hints{.sample_limit = context.max_query_samples,
+                          .resolution = resolution,
+                          .window_columns = kWindowSum | kWindowCount | kWindowMin | kWindowMax};
   TINYOBS_ASSIGN_OR_RETURN(
       const std::unique_ptr<SeriesSet> set,
       metric.empty() ? context.db->SelectAll(range, hints)
@@ -125,27 +131,51 @@ absl::StatusOr<Answer> RunQuery(const HandlerContext& context, std::string_view 
       known_metric = std::string(name);
       type = context.db->Metadata(name).type;
     }
-    return json.Add(series.labels(), type, series.columns(), series.resolution());
+    return json.Add(series.labels(), type, series.windows(), series.columns());
   }));
   return Answer{.body = json.Finish(), .memory = room.TakeMemory()};
 }
 
-absl::StatusOr<Answer> RunRangeQuery(const HandlerContext& context, std::string_view metric,
-                                     TimeRange range, size_t max_points, wire::ThinBy by) {
-  const SelectHints hints{
-      .step_ms = (range.to_ms - range.from_ms) / static_cast<int64_t>(max_points),
-      .sorted = true,
-      .sample_limit = context.max_query_samples};
+struct RangeQuery {
+  std::string_view metric;
+  TimeRange range;
+  size_t max_points = 0;
+  std::optional<Resolution> resolution;  // none = what suits the points
+  WindowValue value = WindowValue::kByType;
+};
+
+absl::StatusOr<Answer> RunRangeQuery(const HandlerContext& context, const RangeQuery& query) {
+  const int64_t length_ms = query.range.to_ms - query.range.from_ms;
+  const int64_t step_ms = length_ms / static_cast<int64_t>(query.max_points);
+  ChartOptions chart{.range = query.range, .value = query.value, .max_points = query.max_points};
+  if (chart.value == WindowValue::kByType) {
+    const bool counter = context.db->Metadata(query.metric).type == "counter";
+    chart.value = counter ? WindowValue::kLast : WindowValue::kAverage;
+  }
+  const SelectHints hints{.step_ms = step_ms,
+                          .sample_limit = context.max_query_samples,
+                          .resolution = query.resolution.value_or(ChooseResolution(step_ms)),
+                          .window_columns = ChartColumns(chart.value)};
   TINYOBS_ASSIGN_OR_RETURN(
       const std::unique_ptr<SeriesSet> set,
-      context.db->Select({Matcher::Metric(std::string(metric))}, range, hints));
+      context.db->Select({Matcher::Metric(std::string(query.metric))}, query.range, hints));
   AnswerRoom room(context);
   wire::RangeJson json([&room](size_t bytes) { return room.Fits(bytes); });
+  Resolution coarsest = Resolution::kRaw;
   TINYOBS_RETURN_IF_ERROR(ForEachSeries(context, set.get(), room, [&](const SeriesSet& series) {
-    return json.Add(series.labels(), wire::ThinOut(series.columns(), max_points, by),
+    coarsest = std::max(coarsest, series.resolution());
+    // Who asks for raw samples gets them where they are.
+    if (query.resolution != Resolution::kRaw) chart.even = series.resolution();
+    return json.Add(series.labels(), ChartPoints(series.windows(), series.columns(), chart),
                     series.resolution());
   }));
-  return Answer{.body = json.Finish(), .memory = room.TakeMemory()};
+  std::vector<std::string> warnings;
+  if (length_ms < ResolutionMs(coarsest)) {
+    warnings.push_back(StrCat("the range of ", FormatDurationMs(length_ms),
+                              " is shorter than a window of the resolution that answers it, ",
+                              ResolutionName(coarsest), ": a point is about all of its window"));
+  }
+  return Answer{.body = json.Finish(warnings), .memory = room.TakeMemory()};
 }
 
 absl::StatusOr<size_t> MaxPointsParameter(const UrlParameters& parameters) {
@@ -164,12 +194,51 @@ absl::StatusOr<size_t> MaxPointsParameter(const UrlParameters& parameters) {
   return static_cast<size_t>(value);
 }
 
-absl::StatusOr<wire::ThinBy> AggParameter(const UrlParameters& parameters) {
+absl::StatusOr<WindowValue> AggParameter(const UrlParameters& parameters) {
+  constexpr std::pair<std::string_view, WindowValue> kValues[] = {
+      {"", WindowValue::kByType}, {"mean", WindowValue::kAverage}, {"avg", WindowValue::kAverage},
+      {"sum", WindowValue::kSum}, {"count", WindowValue::kCount},  {"min", WindowValue::kMin},
+      {"max", WindowValue::kMax}, {"last", WindowValue::kLast}};
   const std::string_view text = parameters.Get("agg");
-  if (text.empty() || text == "mean") return wire::ThinBy::kMean;
-  if (text == "last") return wire::ThinBy::kLast;
+  for (const auto& [name, value] : kValues) {
+    if (text == name) return value;
+  }
   return absl::InvalidArgumentError(
-      ToAbsl(StrCat("invalid agg: \"", EscapeForMessage(text, 60), "\"; it must be mean or last")));
+      StrCat("invalid agg: \"", EscapeForMessage(text, 60),
+             "\"; it must be mean (or avg), sum, count, min, max or last"));
+}
+
+// None: auto.
+absl::StatusOr<std::optional<Resolution>> ResolutionParameter(const UrlParameters& parameters) {
+  const std::string_view text = parameters.Get("resolution");
+  if (text.empty() || text == "auto") return std::nullopt;
+  for (const Resolution known :
+       {Resolution::kRaw, Resolution::kFiveMinutes, Resolution::kOneHour}) {
+    if (text == ResolutionName(known)) return known;
+  }
+  return absl::InvalidArgumentError(StrCat("invalid resolution: \"", EscapeForMessage(text, 60),
+                                           "\"; it must be raw, 5m, 1h or auto"));
+}
+
+absl::StatusOr<RangeQuery> RangeQueryOf(const HandlerContext& context,
+                                        const UrlParameters& parameters) {
+  RangeQuery query;
+  query.metric = parameters.Get("metric");
+  if (query.metric.empty()) return absl::InvalidArgumentError("metric parameter required");
+  if (query.metric.size() > wire::kMaxIngestNameBytes) {
+    return absl::InvalidArgumentError("metric name too long (max 256 chars)");
+  }
+  query.range = RangeParameters(parameters, context.clock->NowMs());
+  const auto& [from_ms, to_ms] = query.range;
+  if (to_ms < from_ms) return absl::InvalidArgumentError("end must be after start");
+  if (context.max_range_ms > 0 && to_ms - from_ms > context.max_range_ms) {
+    return absl::InvalidArgumentError(
+        StrCat("query window too large (max ", context.max_range_ms / kDayMs, " days)"));
+  }
+  TINYOBS_ASSIGN_OR_RETURN(query.max_points, MaxPointsParameter(parameters));
+  TINYOBS_ASSIGN_OR_RETURN(query.value, AggParameter(parameters));
+  TINYOBS_ASSIGN_OR_RETURN(query.resolution, ResolutionParameter(parameters));
+  return query;
 }
 
 }  // namespace
@@ -179,7 +248,10 @@ Handler QueryHandler(const HandlerContext* context) {
     const UrlParameters parameters(request.query);
     const TimeRange range = RangeParameters(parameters, context->clock->NowMs());
     if (range.from_ms >= range.to_ms) return ErrorResponse(400, "start must be before end");
-    auto answer = RunQuery(*context, parameters.Get("metric"), range);
+    const auto resolution = ResolutionParameter(parameters);
+    if (!resolution.ok()) return QueryErrorResponse(resolution.status());
+    auto answer =
+        RunQuery(*context, parameters.Get("metric"), range, resolution->value_or(Resolution::kRaw));
     return answer.ok() ? AnswerResponse(*std::move(answer)) : QueryErrorResponse(answer.status());
   };
 }
@@ -187,21 +259,9 @@ Handler QueryHandler(const HandlerContext* context) {
 Handler QueryRangeHandler(const HandlerContext* context) {
   return [context](const HttpRequest& request) {
     const UrlParameters parameters(request.query);
-    const std::string_view metric = parameters.Get("metric");
-    if (metric.empty()) return ErrorResponse(400, "metric parameter required");
-    if (metric.size() > wire::kMaxIngestNameBytes) {
-      return ErrorResponse(400, "metric name too long (max 256 chars)");
-    }
-    const TimeRange range = RangeParameters(parameters, context->clock->NowMs());
-    if (range.to_ms < range.from_ms) return ErrorResponse(400, "end must be after start");
-    if (range.to_ms - range.from_ms > kMaxWindowMs) {
-      return ErrorResponse(400, "query window too large (max 90 days)");
-    }
-    const auto max_points = MaxPointsParameter(parameters);
-    if (!max_points.ok()) return QueryErrorResponse(max_points.status());
-    const auto by = AggParameter(parameters);
-    if (!by.ok()) return QueryErrorResponse(by.status());
-    auto answer = RunRangeQuery(*context, metric, range, *max_points, *by);
+    const auto query = RangeQueryOf(*context, parameters);
+    if (!query.ok()) return QueryErrorResponse(query.status());
+    auto answer = RunRangeQuery(*context, *query);
     if (!answer.ok()) return QueryErrorResponse(answer.status());
     HttpResponse response = AnswerResponse(*std::move(answer));
     response.SetHeader("Cache-Control", "no-cache");

@@ -1,12 +1,9 @@
 // Stats -> JSON.
 #include "tools/serve/status_handler.h"
 
-#include <memory>
+#include <algorithm>
 #include <string>
-#include <utility>
 
-#include "absl/container/flat_hash_map.h"
-#include "lib/base/mutex.h"
 #include "lib/base/strings.h"
 #include "lib/wire/query_json.h"
 #include "tinyobs/version.h"
@@ -15,36 +12,11 @@
 namespace tinyobs::serve {
 namespace {
 
-constexpr int64_t kDayMs = 24 * 3'600'000;
-constexpr int64_t kCardinalityCacheMs = 10'000;
-
-absl::StatusOr<wire::CardinalityReport> CountSeries(const HandlerContext& context) {
-  auto all = context.db->Series({}, TimeRange{});
-  if (!all.ok()) return std::move(all).status();
-  wire::CardinalityReport report;
-  report.series = all->size();
-  report.series_limit = context.db->Stats().max_series;
-  // Sorted by labels, but not necessarily by metric: labels whose names sort before __name__ come
-  // first. So count by name.
-  absl::flat_hash_map<std::string_view, uint64_t> series_by_metric;
-  for (const Labels& labels : *all) ++series_by_metric[labels.metric()];
-  report.metrics = series_by_metric.size();
-  for (const auto& [metric, count] : series_by_metric) {
-    const bool larger = count > report.max_series_count ||
-                        (count == report.max_series_count && metric < report.max_series_metric);
-    if (!larger) continue;
-    report.max_series_metric = std::string(metric);
-    report.max_series_count = count;
-  }
-  return report;
-}
-
-struct CardinalityCache {
-  Mutex mutex;
-  bool filled ABSL_GUARDED_BY(mutex) = false;
-  int64_t filled_ns ABSL_GUARDED_BY(mutex) = 0;
-  std::string body ABSL_GUARDED_BY(mutex);
-};
+constexpr int64_t kHourMs = 3'600'000;
+constexpr int64_t kDayMs = 24 * kHourMs;
+// Downsampling runs hourly: one run may be missed or fail and be tried again.
+constexpr int64_t kDownsamplingLateMs = 2 * kHourMs;
+constexpr uint64_t kDownsamplingFailures = 3;
 
 }  // namespace
 
@@ -61,48 +33,60 @@ Handler MetricsListHandler(const HandlerContext* context) {
 Handler StatsHandler(const HandlerContext* context) {
   return [context](const HttpRequest&) {
     const DbStats stats = context->db->Stats();
-    return JsonResponse(wire::StatsJson({.samples = stats.samples,
-                                         .series = stats.series,
-                                         .bytes = stats.disk_bytes,
-                                         .oldest_ms = stats.oldest_ms,
-                                         .newest_ms = stats.newest_ms}));
+    wire::StoreTotals totals{.samples = stats.samples,
+                             .series = stats.series,
+                             .bytes = stats.disk_bytes,
+                             .oldest_ms = stats.oldest_ms,
+                             .newest_ms = stats.newest_ms};
+    // Of old times there are windows only.
+    bool any = stats.samples > 0;
+    for (const TierStats& tier : stats.tiers) {
+      if (tier.samples == 0) continue;
+      totals.oldest_ms = any ? std::min(totals.oldest_ms, tier.oldest_ms) : tier.oldest_ms;
+      totals.newest_ms = any ? std::max(totals.newest_ms, tier.newest_ms) : tier.newest_ms;
+      any = true;
+    }
+    return JsonResponse(wire::StatsJson(totals));
   };
 }
 
 Handler HealthHandler(const HandlerContext* context) {
   return [context](const HttpRequest&) {
-    const std::string error = context->db->Stats().background_error;
-    HttpResponse response =
-        JsonResponse(wire::HealthJson({.healthy = error.empty(),
-                                       .version = TINYOBS_VERSION,
-                                       .uptime_ms = context->clock->NowMs() - context->start_ms,
-                                       .last_error = error}));
-    if (!error.empty()) response.status = 503;
+    const DbStats stats = context->db->Stats();
+    const DownsamplingStats& downsampling = stats.downsampling;
+    wire::HealthReport report{.version = TINYOBS_VERSION,
+                              .now_ms = context->clock->NowMs(),
+                              .start_ms = context->start_ms};
+    if (downsampling.next_run_ms != 0) {  // else it is off
+      report.last_success_ms = downsampling.last_success_ms;
+      report.last_attempt_ms = downsampling.last_run_ms;
+      report.consecutive_errors = downsampling.consecutive_failures;
+      report.last_error = downsampling.last_error;
+      const int64_t good_ms = std::max(downsampling.last_success_ms, context->start_ms);
+      report.healthy = downsampling.consecutive_failures <= kDownsamplingFailures &&
+                       report.now_ms - good_ms <= kDownsamplingLateMs;
+    }
+    if (!stats.background_error.empty()) {
+      report.healthy = false;
+      report.last_error = stats.background_error;
+    }
+    HttpResponse response = JsonResponse(wire::HealthJson(report));
+    if (!report.healthy) response.status = 503;
     return response;
   };
 }
 
 Handler StorageHandler(const HandlerContext* context) {
   return [context](const HttpRequest&) {
+    const DbStats stats = context->db->Stats();
     return JsonResponse(
-        wire::StorageJson(context->db->Stats().disk_bytes, context->max_storage_bytes));
+        wire::StorageJson(stats.disk_bytes, context->max_storage_bytes, stats.tiers));
   };
 }
 
 Handler CardinalityHandler(const HandlerContext* context) {
-  const auto cache = std::make_shared<CardinalityCache>();
-  return [context, cache](const HttpRequest&) {
-    // Held while counting, so that many askers at once count once.
-    MutexLock lock(&cache->mutex);
-    const int64_t now_ns = context->clock->MonotonicNs();
-    if (!cache->filled || now_ns - cache->filled_ns > kCardinalityCacheMs * 1'000'000) {
-      const auto report = CountSeries(*context);
-      if (!report.ok()) return QueryErrorResponse(report.status());
-      cache->body = wire::CardinalityJson(*report);
-      cache->filled_ns = now_ns;
-      cache->filled = true;
-    }
-    return JsonResponse(cache->body);
+  return [context](const HttpRequest&) {
+    return JsonResponse(wire::CardinalityJson(context->db->Cardinality()));
   };
 }
 

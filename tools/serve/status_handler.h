@@ -14,10 +14,12 @@ namespace tinyobs::serve {
 // `context` and `counters` must outlive the handlers.
 Handler MetricsListHandler(const HandlerContext* context);
 Handler StatsHandler(const HandlerContext* context);
-// 503 while the database refuses writes.
+// 503 while the database refuses writes, after more than three downsampling runs in a row that
+// failed, and when two hours went by without one that succeeded (since start, at first).
 Handler HealthHandler(const HandlerContext* context);
 Handler StorageHandler(const HandlerContext* context);
-// Counting series per metric walks the index; the answer is kept for ten seconds.
+// Who has the series, and what was refused. Answers at the limit, too; see Db::Cardinality for the
+// cost.
 Handler CardinalityHandler(const HandlerContext* context);
 // The server's own figures as Prometheus text. The stored samples are not echoed here.
 Handler OwnMetricsHandler(const HandlerContext* context, const HttpCounters* counters);

@@ -92,11 +92,17 @@ class Appendable {
   virtual std::unique_ptr<Appender> NewAppender() = 0;
 };
 
-// The series limit behind a refused Commit.
+// The series limit behind a refused Commit, and what to change so that it is not met again.
 struct CardinalityLimit {
-  uint64_t current = 0;  // series that exist
+  uint64_t current = 0;  // series that exist: in all, or of `metric` when that is what is limited
   uint64_t limit = 0;
-  std::string metric;  // the metric of the first series refused
+  std::string metric = {};         // the one with the most series, or the one that is limited
+  bool per_metric = false;         // the limit is Options::max_series_per_metric
+  uint64_t metric_series = 0;      // of `metric`; 0 = not known
+  std::string label = {};          // of `metric`, the one with the most values; empty = not known
+  uint64_t label_values = 0;       // about so many, some percent more or less
+  std::string label_example = {};  // of its values, or empty
+  std::string refused = {};        // the first series that was refused, as text
 };
 // Travels as a payload of the Status. False when `status` is about something else.
 bool CardinalityLimitOf(const absl::Status& status, CardinalityLimit* out);

@@ -23,6 +23,23 @@ enum class SyncPolicy {
 // and kNone lose in a power cut, samples that had been sealed already may be there: such a commit
 // is there in part.
 
+// How long each resolution is kept, in milliseconds; 0 = forever. Partitions leave as a whole, when
+// their last moment is older and the next coarser resolution has them, so some data is older: of
+// raw samples by up to one partition (Options::partition_ms), of windows by up to 12 and 192, and
+// by however long no run succeeds (Options::downsampling). Finer ones leave first: raw_ms <=
+// five_minutes_ms <= one_hour_ms, or Open answers InvalidArgument.
+struct Retention {
+  int64_t raw_ms = 0;
+  int64_t five_minutes_ms = 0;
+  int64_t one_hour_ms = 0;
+};
+
+// What happens at Options::max_storage_bytes.
+enum class StorageFull {
+  kReject,      // commits are refused until there is room again
+  kDropOldest,  // the oldest partitions go, see there
+};
+
 struct Options {
   // --- durability
   SyncPolicy sync_policy = SyncPolicy::kInterval;
@@ -32,18 +49,51 @@ struct Options {
   // Series that may exist at once; a new one beyond it is refused with ResourceExhausted. 0 = no
   // limit. A series that expired or was deleted no longer counts.
   uint64_t max_series = 10'000;
+  // The same for the series of each metric name, so that one that explodes does not take the room
+  // of the others. 0 = no limit.
+  uint64_t max_series_per_metric = 0;
+  // Refuse no series: count what the two limits above would refuse (Db::Cardinality) and name it in
+  // the log, once a minute. For finding out which limit fits.
+  bool cardinality_dry_run = false;
   // Refuse samples further in the future than this, so that one wrong clock cannot open partitions
   // of next year.
   int64_t max_future_ms = 24 * 3600 * 1000;
-  // Everything on disk, logs and compaction scratch included, in bytes of files: a file system that
-  // gives out blocks may use more where files are many and small. At the limit writes are refused
-  // with ResourceExhausted and reads go on. 0 = no limit.
+  // Of the files in the database's folder, all bytes of all of them: tables, logs, checkpoints,
+  // what flushes and compactions are just writing, what was replaced and a running query still
+  // reads. (A file system that gives out blocks may use more where files are many and small.) 0 =
+  // no limit.
+  //
+  // The database keeps a reserve of this for itself: an eighth, but not more than
+  // memory_budget_bytes. When less is left, commits are refused with ResourceExhausted, and reads
+  // and the work of the background go on, which needs the reserve and gives it back. So the limit
+  // holds, but for what must be written to make room and is larger than the reserve: a compaction
+  // needs once more what it rewrites, as a rule a part of one partition of raw samples (merging one
+  // that is over waits for room, and commits then for it); downsampling some percent of that. Of a
+  // limit below 8 MiB memtables may be more than the reserve, too, by up to 0.7 MiB. (Measured: 5 %
+  // over a limit of 8 MiB that was written anew every second; without threads never.)
   uint64_t max_storage_bytes = 0;
+  // kDropOldest: a little before commits would be refused, the partitions of the oldest raw samples
+  // are dropped (downsampled first, with Options::downsampling), when there are none any more those
+  // of 5m, then of 1h windows, until less than 95 % of what commits may fill is in use. Not the
+  // partition of now, and with background_threads = false in RunBackgroundWork only: commits are
+  // refused if that comes too late.
+  StorageFull storage_full = StorageFull::kReject;
+
+  // --- ageing
+  // Makes windows of five minutes of the raw samples, and windows of an hour of those, hourly, for
+  // whole partitions that are over (tinyobs/windows.h; Db::Downsample). partition_ms must be 1
+  // to 5 whole hours then. A run that fails is tried again after 30, 60 and 120 seconds, then
+  // hourly; nothing leaves before it was made into windows.
+  bool downsampling = false;
+  // With a limit on raw samples older ones are refused with InvalidArgument, and so are samples of
+  // times before which raw samples were dropped (that too with downsampling and kDropOldest).
+  Retention retention;
 
   // --- memory
   // Bounds the memory of everything: head (samples not yet sealed), series index, memtables of the
   // storage engine, block cache, indexes of open tables, queries, and the replay of Open. At least
-  // 1 MiB. Not counted: the code, the caller's own batches and columns, what malloc wastes. Reckon
+  // 1 MiB. Not counted: the code, the caller's own batches and columns, what malloc wastes (glibc:
+  // less with mallopt(M_MMAP_THRESHOLD, 128 << 10), where series come and go). Reckon
   // with 300 bytes for each series that gets samples, and 16 MiB for the rest.
   //
   // How it is shared: memtables at most three sixteenths, block cache an eighth, table indexes a

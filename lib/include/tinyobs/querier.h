@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,28 +21,37 @@
 #include "tinyobs/labels.h"
 #include "tinyobs/matcher.h"
 #include "tinyobs/sample.h"
+#include "tinyobs/windows.h"
 
 namespace tinyobs {
 
 struct TimeRange {
   int64_t from_ms = INT64_MIN;
   int64_t to_ms = INT64_MAX;
+  friend bool operator==(const TimeRange&, const TimeRange&) = default;
 };
-
-// What resolution samples come from.
-enum class Resolution { kRaw, kFiveMinutes, kOneHour };
-// "raw", "5m", "1h".
-std::string_view ResolutionName(Resolution resolution);
 
 // What the asker is going to do with the samples; a hint only, the answer is right without it.
 struct SelectHints {
   int64_t step_ms = 0;        // distance of the points that will be drawn; 0 = every sample matters
   bool sorted = true;         // series in the order of Labels' operator<
   uint64_t sample_limit = 0;  // QueryLimitError beyond this many samples; 0 = no limit
-  // The coarsest resolution that will do: what is stored coarser than raw may be answered from
-  // there (only raw is stored yet), and SeriesSet::resolution() says what each series came from.
+  // The coarsest resolution that will do. Where the database has downsampled (Options::
+  // downsampling), time is answered from windows of it, if they are made and nothing came late;
+  // else from the next finer one. What is too old for a finer one is answered from a coarser one in
+  // any case. Each moment counts once, whatever it comes from. ChooseResolution helps.
   Resolution resolution = Resolution::kRaw;
+  // How windows are handed over: as points in SeriesSet::columns(), each at the start of its
+  // window, with this value; those whose start is in the range ...
+  WindowValue window_value = WindowValue::kByType;
+  // ... or, if any WindowColumn is asked for, in SeriesSet::windows(), and columns() has raw
+  // samples only; those that overlap the range.
+  uint32_t window_columns = 0;
 };
+
+// The coarsest resolution whose windows are no longer than a step of `step_ms`: each point that is
+// drawn has a window of its own. kRaw for steps below five minutes, 0 included.
+Resolution ChooseResolution(int64_t step_ms);
 
 // What a list of names, values or series is needed for: to complete what somebody types, mostly.
 struct ListHints {
@@ -64,6 +74,10 @@ class SeriesSet {
   // Of the current series; valid until the next call of Next().
   virtual const Labels& labels() const = 0;
   virtual const Columns& columns() const = 0;
+  // At most one of each resolution, the older and coarser first, and all before columns(). Empty
+  // unless SelectHints::window_columns asked for it.
+  virtual std::span<const Windows> windows() const { return {}; }
+  // The coarsest that anything of the current series came from.
   virtual Resolution resolution() const = 0;
 
   // OK, DataLoss (damaged bytes: file and offset in the message), ResourceExhausted (a limit, see

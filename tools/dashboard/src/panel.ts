@@ -176,7 +176,7 @@ export class Panel {
     if (available > kMaxSeries)
       parts.push(`the ${kMaxSeries} largest of ${available} series, by mean`);
     else if (available > 1) parts.push(`${available} series`);
-    if (resolution !== "raw") parts.push(`${resolution} averages`);
+    if (resolution !== "raw") parts.push(`${resolution} ${counter ? "windows" : "averages"}`);
     setText(this.note, parts.join(" · "));
   }
 

@@ -56,18 +56,28 @@ struct Config {
   // series, of a histogram one per bound and three more. Guards against labels with unbounded
   // values (user ids).
   size_t max_series = 10'000;
+  // Label sets that one metric may have, so that a label with unbounded values (a request id) costs
+  // neither this program nor the server more than so many series. Those that exist go on; updates
+  // of new ones are dropped and counted, and `logger` is told which label it is.
+  size_t max_label_sets = 1'000;
   // How long Stop goes on trying to deliver the rest, plus at most one send timeout.
   int64_t stop_deadline_ms = 5000;
 
+  // One line for each metric that first meets a limit. Must be thread-safe and must not call the
+  // client. Empty = silent; Client::status() has the first one anyway.
+  std::function<void(std::string_view)> logger = nullptr;
   // Not owned, must outlive the client. nullptr = the operating system's.
   Clock* clock = nullptr;
 };
 
 // Since the client was created.
 struct ClientStats {
-  uint64_t series = 0;             // that exist
-  uint64_t updates_invalid = 0;    // negative counter amounts, NaN, infinities
-  uint64_t updates_refused = 0;    // of label sets over max_series, invalid labels, kind conflicts
+  uint64_t series = 0;           // that exist
+  uint64_t updates_invalid = 0;  // negative counter amounts, NaN, infinities
+  uint64_t updates_refused = 0;  // of label sets over a limit, invalid labels, kind conflicts
+  // Times a new label set was dropped at max_label_sets or max_series; one that is asked for again
+  // counts again.
+  uint64_t label_sets_refused = 0;
   uint64_t samples_collected = 0;  // read from metrics at flushes
   uint64_t samples_sent = 0;
   uint64_t samples_dropped = 0;   // oldest, pushed out of the full queue

@@ -12,7 +12,7 @@
 // counters and histograms, and of a gauge only the last value is kept.
 //
 // Label sets: in any order; a label with an empty value is no label; `service` belongs to the
-// client and is replaced. A refused label set (see Config::max_series, and the limits of
+// client and is replaced. A refused label set (Config::max_label_sets, max_series, the limits of
 // /v1/ingest: 20 labels, 256 bytes a name, 1024 a value) does not fail the program: its updates are
 // counted in Stats::updates_refused and Client::status() says which was the first.
 //

@@ -1,0 +1,240 @@
+// Windows to bytes. The interface is window.h, the bytes are in FORMAT.md.
+//
+// Columns are written one after another into a body, and what they turned out to be before it: a
+// column of zeros is left out, and where guesses are good most of them are.
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <optional>
+
+#include "lib/base/check.h"
+#include "lib/base/coding.h"
+#include "lib/chunk/decimal.h"
+#include "lib/chunk/value_codec.h"
+#include "lib/chunk/window.h"
+#include "lib/chunk/window_columns.h"
+
+namespace tinyobs::chunk {
+
+using namespace window_columns;
+
+namespace {
+
+// The same decimal with as small an exponent as there is from `least` on.
+Number Reduced(Number number, int least) {
+  if (!number.decimal()) return number;
+  for (; number.exponent > least && number.integer % 10 == 0; --number.exponent) {
+    number.integer /= 10;
+  }
+  return number;
+}
+
+// The integer of this exponent, not below the number's, if it fits.
+std::optional<int64_t> Scaled(const Number& number, int exponent) {
+  const auto scale = static_cast<int64_t>(kPowersOfTen[exponent - number.exponent]);
+  int64_t integer;
+  if (__builtin_mul_overflow(number.integer, scale, &integer)) return std::nullopt;
+  return integer;
+}
+
+}  // namespace
+
+struct WindowEncoder::Scratch {
+  std::vector<double> values;  // last, first, min, max: each of all windows
+  ValueScratch integers;       // of those
+  ValueScratch column;
+  std::vector<Number> exceptions;
+  std::vector<size_t> exception_at;
+  std::array<size_t, kColumns> sizes;
+  uint64_t present = 0;  // a bit for each column that has bytes or means something without
+  std::string body;
+};
+
+namespace {
+
+// Writes the columns of one row, in ascending order.
+template <typename Scratch>
+class RowWriter {
+ public:
+  RowWriter(std::span<const Window> windows, Scratch* scratch) : windows_(windows), s_(*scratch) {
+    const size_t n = windows.size();
+    s_.values.resize(4 * n);
+    for (size_t i = 0; i < n; ++i) {
+      s_.values[i] = windows[i].last;
+      s_.values[n + i] = windows[i].first;
+      s_.values[2 * n + i] = windows[i].min;
+      s_.values[3 * n + i] = windows[i].max;
+    }
+    exponent_ = ToIntegers(s_.values, -1, &s_.integers);
+    for (auto& integers : s_.column.integers) integers.resize(std::max(integers.size(), n));
+    last_ = s_.integers.integers[0].data();
+    first_ = last_ + n;
+    s_.present = 0;
+    s_.body.clear();
+  }
+
+  int exponent() const { return exponent_; }
+
+  // integer(i): that of window i.
+  template <typename Integer>
+  void Put(Column column, Integer integer) {
+    int64_t* const x = s_.column.integers[0].data();
+    uint64_t any = 0;
+    for (size_t i = 0; i < windows_.size(); ++i) any |= Wrap(x[i] = integer(i));
+    if (any != 0) Append(column, 0, false);
+  }
+
+  // number(i): that of window i; k(i): how many values it is the sum of.
+  template <typename Get, typename K>
+  void PutSums(Column column, Get number, K k) {
+    const size_t n = windows_.size();
+    const int exponent = SumExponent(number);
+    const Line line{first_, last_, s_.values.data() + n, s_.values.data(), exponent_};
+    int64_t* const x = s_.column.integers[0].data();
+    s_.exceptions.clear();
+    s_.exception_at.clear();
+    uint64_t any = 0;
+    for (size_t i = 0; i < n; ++i) {
+      const Number sum = Reduced(number(i), std::min(exponent, exponent_));
+      std::optional<int64_t> integer;
+      if (exponent != kBitsExponent) {
+        if (sum.decimal()) integer = Scaled(sum, exponent);
+      } else if (!sum.decimal()) {
+        integer = OrderedBits(sum.value);
+      }
+      if (!integer.has_value()) {
+        s_.exceptions.push_back(Reduced(sum, 0));
+        s_.exception_at.push_back(i);
+      }
+      x[i] = integer.has_value() ? Minus(*integer, line.At(i, k(i), exponent)) : 0;
+      any |= Wrap(x[i]);
+    }
+    const bool odd = !s_.exceptions.empty();
+    if (any == 0 && !odd && exponent == exponent_) return;
+    Append(column, exponent, odd);
+    if (odd) AppendSumExceptions(column);
+  }
+
+  void PutEmpty(Column column) {
+    s_.present |= uint64_t{1} << column;
+    s_.sizes[column] = 0;
+  }
+
+  void PutExceptions() {
+    if (s_.integers.exceptions.empty()) return;
+    const size_t before = s_.body.size();
+    AppendExceptions(s_.integers.exceptions, &s_.body);
+    s_.present |= uint64_t{1} << kExceptions;
+    s_.sizes[kExceptions] = s_.body.size() - before;
+  }
+
+  const int64_t* ints(size_t which) const { return last_ + which * windows_.size(); }
+
+ private:
+  void Append(Column column, int exponent, bool exceptions) {
+    const size_t before = s_.body.size();
+    AppendIntegers(windows_.size(), exponent, exceptions, &s_.column, &s_.body);
+    s_.present |= uint64_t{1} << column;
+    s_.sizes[column] = s_.body.size() - before;
+  }
+
+  // The least that fits all decimals, but not below that of the values; bits when those are, or
+  // when most of the sums are no decimals.
+  template <typename Get>
+  int SumExponent(Get number) const {
+    if (exponent_ == kBitsExponent) return kBitsExponent;
+    size_t decimals = 0;
+    int exponent = exponent_;
+    for (size_t i = 0; i < windows_.size(); ++i) {
+      const Number& sum = number(i);
+      if (!sum.decimal()) continue;
+      ++decimals;
+      if (sum.exponent > exponent) exponent = std::max(exponent, Reduced(sum, exponent).exponent);
+    }
+    return 2 * decimals < windows_.size() ? kBitsExponent : exponent;
+  }
+
+  void AppendSumExceptions(Column column) {
+    const size_t before = s_.body.size();
+    PutVarint64(&s_.body, s_.exceptions.size());
+    size_t previous = 0;
+    for (size_t i = 0; i < s_.exceptions.size(); ++i) {
+      const Number& number = s_.exceptions[i];
+      PutVarint64(&s_.body, s_.exception_at[i] - previous);
+      previous = s_.exception_at[i];
+      s_.body.push_back(static_cast<char>(number.exponent));
+      if (number.decimal()) {
+        PutZigZag64(&s_.body, number.integer);
+      } else {
+        PutFixed64(&s_.body, std::bit_cast<uint64_t>(number.value));
+      }
+    }
+    s_.sizes[column] += s_.body.size() - before;
+  }
+
+  std::span<const Window> windows_;
+  Scratch& s_;
+  int exponent_ = 0;
+  const int64_t* last_ = nullptr;
+  const int64_t* first_ = nullptr;
+};
+
+void CheckWindows(std::span<const Window> windows, int64_t width_ms) {
+  TINYOBS_CHECK(!windows.empty() && windows.size() <= kMaxWindows && width_ms >= 1);
+  for (size_t i = 0; i < windows.size(); ++i) {
+    const Window& w = windows[i];
+    const uint64_t last = Wrap(w.last_ms) - Wrap(w.start_ms);
+    TINYOBS_CHECK(w.start_ms % width_ms == 0 && (i == 0 || windows[i - 1].start_ms < w.start_ms));
+    TINYOBS_CHECK(w.start_ms <= w.first_ms && w.first_ms <= w.last_ms && last < Wrap(width_ms));
+    TINYOBS_CHECK(w.count >= 1 && w.count <= Wrap(width_ms) && w.resets < w.count);
+  }
+}
+
+}  // namespace
+
+WindowEncoder::WindowEncoder() : scratch_(std::make_unique<Scratch>()) {}
+WindowEncoder::~WindowEncoder() = default;
+WindowEncoder::WindowEncoder(WindowEncoder&&) noexcept = default;
+WindowEncoder& WindowEncoder::operator=(WindowEncoder&&) noexcept = default;
+
+void WindowEncoder::Encode(std::span<const Window> windows, int64_t width_ms, std::string* out) {
+  CheckWindows(windows, width_ms);
+  const auto& w = windows;
+  RowWriter<Scratch> row(windows, scratch_.get());
+  const int64_t* const last = row.ints(0);
+  const int64_t* const first = row.ints(1);
+  const int64_t* const min = row.ints(2);
+  const int64_t* const max = row.ints(3);
+  row.Put(kLast, [&](size_t i) { return last[i]; });
+  row.Put(kFirst, [&](size_t i) { return Minus(first[i], FirstGuess(i, w[i].count, last)); });
+  row.PutSums(
+      kSum, [&](size_t i) { return w[i].sum; }, [&](size_t i) { return w[i].count; });
+  row.Put(kCount, [&](size_t i) { return static_cast<int64_t>(w[i].count - 1); });
+  row.Put(kFirstTime, [&](size_t i) { return w[i].first_ms - w[i].start_ms; });
+  row.Put(kSpan, [&](size_t i) { return w[i].last_ms - w[i].first_ms; });
+  row.Put(kMin, [&](size_t i) { return Minus(std::min(first[i], last[i]), min[i]); });
+  row.Put(kMax, [&](size_t i) { return Minus(max[i], std::max(first[i], last[i])); });
+  if (std::all_of(w.begin(), w.end(), [](const Window& x) { return std::isnan(x.lost.value); })) {
+    row.PutEmpty(kLost);
+  } else {
+    row.PutSums(
+        kLost, [&](size_t i) { return w[i].lost; }, [&](size_t i) { return w[i].resets; });
+    row.Put(kResets, [&](size_t i) { return static_cast<int64_t>(w[i].resets); });
+  }
+  row.Put(kGaps, [&](size_t i) {
+    return i == 0 ? 0 : Minus(w[i].start_ms / width_ms, w[i - 1].start_ms / width_ms) - 1;
+  });
+  row.PutExceptions();
+
+  out->push_back(static_cast<char>(kCodec | row.exponent() << kExponentShift));
+  PutVarint64(out, w.size());
+  PutZigZag64(out, w[0].start_ms / width_ms);
+  PutVarint64(out, scratch_->present);
+  for (size_t column = 0; column < kColumns; ++column) {
+    if ((scratch_->present >> column & 1) != 0) PutVarint64(out, scratch_->sizes[column]);
+  }
+  out->append(scratch_->body);
+}
+
+}  // namespace tinyobs::chunk
