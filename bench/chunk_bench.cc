@@ -10,8 +10,8 @@
 //
 // Then: what does a window of the tiers cost, in bytes and as a share of the raw chunks of the same
 // time (samples 15 s apart, chunks of two hours, rows as they are once joined); in nanoseconds a
-// window: made of raw chunks, encoded, decoded with all
-// columns, sum and count only, max only, increase only.
+// window: made of raw chunks, encoded, decoded with all columns, sum and count only, max only,
+// increase only.
 //
 //   bazel run -c opt //bench:chunk_bench [-- MILLIONS_OF_SAMPLES [KIND]]
 #include <cstdio>

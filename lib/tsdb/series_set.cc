@@ -18,26 +18,6 @@ absl::Status OverBudget(const absl::Status& exhausted) {
 // A window with all its columns.
 constexpr size_t kWindowBytes = 11 * sizeof(int64_t);
 
-// What a point is made of.
-uint32_t ColumnsOf(WindowValue value) {
-  switch (value) {
-    case WindowValue::kSum:
-      return kWindowSum;
-    case WindowValue::kCount:
-      return kWindowCount;
-    case WindowValue::kMin:
-      return kWindowMin;
-    case WindowValue::kMax:
-      return kWindowMax;
-    case WindowValue::kLast:
-      return kWindowLast;
-    case WindowValue::kByType:
-    case WindowValue::kAverage:
-      return kWindowSum | kWindowCount;
-  }
-  return 0;
-}
-
 double PointOf(const Windows& windows, size_t i, WindowValue value) {
   switch (value) {
     case WindowValue::kSum:
@@ -157,7 +137,7 @@ absl::Status SeriesSetImpl::Load(const Entry& entry) {
       TINYOBS_RETURN_IF_ERROR(LoadWindows(entry.id, source_.window_columns, windows_room));
     } else {
       const WindowValue value = ValueFor(LabelsOf(source_, entry).metric());
-      TINYOBS_RETURN_IF_ERROR(LoadWindows(entry.id, ColumnsOf(value), windows_room));
+      TINYOBS_RETURN_IF_ERROR(LoadWindows(entry.id, WindowColumnsOf(value), windows_room));
       DrawWindows(value);
     }
   }

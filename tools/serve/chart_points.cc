@@ -140,25 +140,6 @@ int64_t FloorDivide(int64_t a, int64_t b) { return a / b - (a % b < 0 ? 1 : 0); 
 
 }  // namespace
 
-uint32_t ChartColumns(WindowValue value) {
-  switch (value) {
-    case WindowValue::kSum:
-      return kWindowSum;
-    case WindowValue::kCount:
-      return kWindowCount;
-    case WindowValue::kMin:
-      return kWindowMin;
-    case WindowValue::kMax:
-      return kWindowMax;
-    case WindowValue::kLast:
-      return kWindowLast;
-    case WindowValue::kByType:
-    case WindowValue::kAverage:
-      break;
-  }
-  return kWindowSum | kWindowCount;
-}
-
 Columns ChartPoints(std::span<const Windows> windows, const Columns& samples,
                     const ChartOptions& options) {
   TINYOBS_CHECK(options.max_points > 0);

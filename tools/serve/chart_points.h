@@ -20,9 +20,6 @@
 
 namespace tinyobs::serve {
 
-// Which columns of windows ChartPoints needs for that value.
-uint32_t ChartColumns(WindowValue value);
-
 struct ChartOptions {
   TimeRange range;
   // Not kByType. kLast puts a point at the time of the sample it is, the others at the first time

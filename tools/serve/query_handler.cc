@@ -155,7 +155,7 @@ absl::StatusOr<Answer> RunRangeQuery(const HandlerContext& context, const RangeQ
   const SelectHints hints{.step_ms = step_ms,
                           .sample_limit = context.max_query_samples,
                           .resolution = query.resolution.value_or(ChooseResolution(step_ms)),
-                          .window_columns = ChartColumns(chart.value)};
+                          .window_columns = WindowColumnsOf(chart.value)};
   TINYOBS_ASSIGN_OR_RETURN(
       const std::unique_ptr<SeriesSet> set,
       context.db->Select({Matcher::Metric(std::string(query.metric))}, query.range, hints));

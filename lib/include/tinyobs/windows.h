@@ -70,6 +70,25 @@ enum class WindowValue {
   kMax,
   kLast,
 };
+// The columns that it takes, a set of WindowColumn.
+constexpr uint32_t WindowColumnsOf(WindowValue value) {
+  switch (value) {
+    case WindowValue::kSum:
+      return kWindowSum;
+    case WindowValue::kCount:
+      return kWindowCount;
+    case WindowValue::kMin:
+      return kWindowMin;
+    case WindowValue::kMax:
+      return kWindowMax;
+    case WindowValue::kLast:
+      return kWindowLast;
+    case WindowValue::kByType:
+    case WindowValue::kAverage:
+      break;
+  }
+  return kWindowSum | kWindowCount;
+}
 
 }  // namespace tinyobs
 
