@@ -25,6 +25,8 @@
 
 namespace tinyobs {
 
+class MemoryAccount;  // lib/base/memory_accountant.h
+
 struct TimeRange {
   int64_t from_ms = INT64_MIN;
   int64_t to_ms = INT64_MAX;
@@ -106,6 +108,12 @@ class Querier {
   virtual absl::StatusOr<std::unique_ptr<SeriesSet>> SelectAll(
       TimeRange range, const SelectHints& hints = {}) const = 0;
 
+  // Select in 1 to `parts` sets of one instant, for as many threads: together they have every
+  // series once, each in the order that the hints ask for. A sample limit holds for each set.
+  virtual absl::StatusOr<std::vector<std::unique_ptr<SeriesSet>>> SelectParts(
+      const std::vector<Matcher>& matchers, TimeRange range, const SelectHints& hints,
+      int parts) const;
+
   // The label sets alone, sorted. Series whose last sample is before `range` may still be listed
   // until their data expires. No matcher = all series. Cost: of the series accepted; with a limit,
   // they are still all looked at, as they come sorted.
@@ -124,6 +132,10 @@ class Querier {
 
   // Empty metadata when nothing is known.
   virtual MetricMetadata Metadata(std::string_view metric) const = 0;
+
+  // What a query's own working memory counts against, besides the samples that a SeriesSet holds.
+  // Null = nothing.
+  virtual MemoryAccount* query_memory() const { return nullptr; }
 };
 
 }  // namespace tinyobs

@@ -1,0 +1,39 @@
+// Binary operators: arithmetic, comparisons and set operators over columns.
+//
+// Partners are found once a series by the hash of their matching labels, then the operator runs
+// over the two columns. Whether a match is ambiguous is decided step by step, as in Prometheus: two
+// series with the same matching labels are no error while they have no step in common.
+//
+// Source: prometheus.io/docs/prometheus/2.42/querying/operators/.
+//
+// Thread-safety: pure functions.
+#ifndef TINYOBS_LIB_PROMQL_BINARY_H_
+#define TINYOBS_LIB_PROMQL_BINARY_H_
+
+#include <span>
+
+#include "absl/status/statusor.h"
+#include "lib/promql/ast.h"
+#include "lib/promql/budget.h"
+#include "lib/promql/vector.h"
+
+namespace tinyobs::promql {
+
+// Of two scalars; a comparison gives 0 or 1. Also for constant folding.
+double ApplyScalar(BinaryOp op, double left, double right);
+
+// One series of a vector with a scalar, in place: values[i] op scalar[i], or the other way round. A
+// comparison without bool leaves values[i] or Absent().
+void ApplyVectorScalar(BinaryOp op, bool return_bool, bool scalar_on_left,
+                       std::span<const double> scalar, std::span<double> values);
+// Whether the result loses its metric name: arithmetic does, and comparisons with bool.
+bool DropsName(BinaryOp op, bool return_bool);
+
+// Of two vectors, `expr.matching` is set. FailedPrecondition with Prometheus' words for many-to-many
+// matching and for results with the same labels.
+absl::StatusOr<Vector> ApplyVectorVector(const BinaryExpr& expr, Steps steps, Vector left,
+                                         Vector right, Budget* budget);
+
+}  // namespace tinyobs::promql
+
+#endif  // TINYOBS_LIB_PROMQL_BINARY_H_
