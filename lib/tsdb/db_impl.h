@@ -58,6 +58,7 @@
 #include "lib/tsdb/head_replay.h"
 #include "lib/tsdb/identity.h"
 #include "lib/tsdb/idle_series.h"
+#include "lib/tsdb/read_plan.h"
 #include "lib/tsdb/sealer.h"
 #include "lib/tsdb/series_index.h"
 #include "lib/tsdb/series_set.h"
@@ -85,6 +86,10 @@ class DbImpl : public Db {
                                                     const SelectHints& hints) const override;
   absl::StatusOr<std::unique_ptr<SeriesSet>> SelectAll(TimeRange range,
                                                        const SelectHints& hints) const override;
+  absl::StatusOr<std::vector<std::unique_ptr<SeriesSet>>> SelectParts(
+      const std::vector<Matcher>& matchers, TimeRange range, const SelectHints& hints,
+      int parts) const override;
+  MemoryAccount* query_memory() const override { return accounts_.queries; }
   absl::StatusOr<std::vector<Labels>> Series(const std::vector<Matcher>& matchers, TimeRange range,
                                              const ListHints& hints) const override;
   absl::StatusOr<std::vector<std::string>> LabelNames(const std::vector<Matcher>& matchers,
@@ -202,11 +207,13 @@ class DbImpl : public Db {
   // leave the answer, too.
   absl::StatusOr<Selection> SelectSeries(std::span<const Matcher> matchers, TimeRange range) const
       ABSL_SHARED_LOCKS_REQUIRED(membership_);
-  absl::StatusOr<std::unique_ptr<SeriesSet>> SelectMatching(const std::vector<Matcher>& matchers,
-                                                            TimeRange range,
-                                                            const SelectHints& hints) const;
-  absl::Status PlanTiers(const TierMarks& marks, const SelectHints& hints,
-                         std::vector<uint32_t>* partitions, SeriesSetImpl::Source* source) const;
+  absl::StatusOr<std::vector<std::unique_ptr<SeriesSet>>> SelectMatching(
+      const std::vector<Matcher>& matchers, TimeRange range, const SelectHints& hints,
+      int parts) const;
+  absl::StatusOr<std::vector<ReadPiece>> PlanTiers(const TierMarks& marks, const SelectHints& hints,
+                                                   TimeRange range, const HeadPin& head,
+                                                   std::vector<uint32_t>* partitions) const;
+  void AddTiers(const std::vector<ReadPiece>& pieces, SeriesSetImpl::Source* source) const;
   absl::StatusOr<std::vector<uint32_t>> NotSealed(const HeadPin& head) const;
   // Of all files, and of those that will stay: no scratch, nothing that only a query still reads.
   uint64_t DiskBytes() const { return counted_files_->bytes(); }

@@ -10,11 +10,13 @@
 #include "lib/base/status_macros.h"
 #include "lib/base/strings.h"
 #include "lib/tsdb/db_impl.h"
-#include "lib/tsdb/read_plan.h"
 
 namespace tinyobs::tsdb {
 
 namespace {
+
+// Fewer are not worth a thread.
+constexpr size_t kSeriesPerPart = 32;
 
 void SortUnique(std::vector<std::string>* strings) {
   std::sort(strings->begin(), strings->end());
@@ -60,29 +62,36 @@ absl::StatusOr<DbImpl::Selection> DbImpl::SelectSeries(std::span<const Matcher> 
 absl::StatusOr<std::unique_ptr<SeriesSet>> DbImpl::Select(const std::vector<Matcher>& matchers,
                                                           TimeRange range,
                                                           const SelectHints& hints) const {
+  TINYOBS_ASSIGN_OR_RETURN(auto parts, SelectParts(matchers, range, hints, 1));
+  return std::move(parts.front());
+}
+
+absl::StatusOr<std::vector<std::unique_ptr<SeriesSet>>> DbImpl::SelectParts(
+    const std::vector<Matcher>& matchers, TimeRange range, const SelectHints& hints,
+    int parts) const {
   const bool refuses_empty = std::any_of(matchers.begin(), matchers.end(),
                                          [](const Matcher& m) { return !m.MatchesEmpty(); });
   if (!refuses_empty) {
     return absl::InvalidArgumentError(
         "a query needs at least one matcher that does not accept the empty string");
   }
-  return SelectMatching(matchers, range, hints);
+  return SelectMatching(matchers, range, hints, parts);
 }
 
 absl::StatusOr<std::unique_ptr<SeriesSet>> DbImpl::SelectAll(TimeRange range,
                                                              const SelectHints& hints) const {
-  return SelectMatching({}, range, hints);
+  TINYOBS_ASSIGN_OR_RETURN(auto parts, SelectMatching({}, range, hints, 1));
+  return std::move(parts.front());
 }
 
-absl::StatusOr<std::unique_ptr<SeriesSet>> DbImpl::SelectMatching(
-    const std::vector<Matcher>& matchers, TimeRange range, const SelectHints& hints) const {
+absl::StatusOr<std::vector<std::unique_ptr<SeriesSet>>> DbImpl::SelectMatching(
+    const std::vector<Matcher>& matchers, TimeRange range, const SelectHints& hints,
+    int parts) const {
   TINYOBS_RETURN_IF_ERROR(CheckOpen());
-  SeriesSetImpl::Source source;
+  auto instant = std::make_shared<SeriesSetImpl::Instant>();
+  instant->head_charge = MemoryCharge(accounts_.queries);
+  HeadPin& head = instant->head;
   Selection selection;
-  source.range = range;
-  source.sample_limit = hints.sample_limit;
-  source.memory = accounts_.queries;
-  source.head_charge = MemoryCharge(accounts_.queries);
   std::vector<uint32_t> partitions;
   TierMarks marks;
   {
@@ -99,58 +108,92 @@ absl::StatusOr<std::unique_ptr<SeriesSet>> DbImpl::SelectMatching(
           for (uint64_t version = 0;;) {  // marks and rows of one instant
             version = chunks_->marks_version();
             marks = chunks_->Marks(range);
-            source.snapshot = store_->NewSnapshot();
+            instant->snapshot = store_->NewSnapshot();
             if (chunks_->marks_version() == version) break;
           }
           partitions = chunks_->Partitions(range);
           return refs;
         },
-        &source.head));
-    source.names = index_.PinNames();
+        &head));
+    instant->names = index_.PinNames();
     // With idle series among them the labels themselves are compared, below.
     if (hints.sorted && selection.idle.empty()) index_.SortByLabels(&selection.match.refs);
   }
   const size_t head_bytes =
-      source.head.bytes.capacity() + source.head.stretches.capacity() * sizeof(HeadPin::Stretch);
-  if (const auto charged = source.head_charge.TryAdd(head_bytes); !charged.ok()) {
+      head.bytes.capacity() + head.stretches.capacity() * sizeof(HeadPin::Stretch);
+  if (const auto charged = instant->head_charge.TryAdd(head_bytes); !charged.ok()) {
     return QueryLimitError(StrCat("the newest samples of the query's ", selection.match.refs.size(),
                                   " series do not fit into memory; ask for fewer series or a ",
                                   "shorter range: ", FromAbsl(charged.message())));
   }
-  source.groups = std::move(selection.groups);
+  instant->groups = std::move(selection.groups);
   const std::vector<SeriesRef>& refs = selection.match.refs;
-  source.entries.reserve(refs.size() + selection.idle.size());
+  std::vector<SeriesSetImpl::Entry> entries;
+  entries.reserve(refs.size() + selection.idle.size());
   absl::flat_hash_set<SeriesId> in_memory;  // an idle one may have come back meanwhile
   for (const SeriesRef ref : refs) {
-    source.entries.push_back({source.names->IdOf(ref), ref, 0});
-    if (!selection.idle.empty()) in_memory.insert(source.entries.back().id);
+    entries.push_back({instant->names->IdOf(ref), ref, 0});
+    if (!selection.idle.empty()) in_memory.insert(entries.back().id);
   }
   for (const SeriesSetImpl::Entry& entry : selection.idle) {
-    if (!in_memory.contains(entry.id)) source.entries.push_back(entry);
+    if (!in_memory.contains(entry.id)) entries.push_back(entry);
   }
   if (!hints.sorted) {
-    std::sort(source.entries.begin(), source.entries.end(),
+    std::sort(entries.begin(), entries.end(),
               [](const auto& a, const auto& b) { return a.id < b.id; });
   } else if (!selection.idle.empty()) {
-    SeriesSetImpl::SortByLabels(&source);
+    SeriesSetImpl::SortByLabels(*instant, &entries);
   }
-  TINYOBS_RETURN_IF_ERROR(PlanTiers(marks, hints, &partitions, &source));
-  source.scan = std::make_unique<ChunkScan>(store_.get(), source.snapshot.get(), partitioning_,
-                                            std::move(partitions), range, source.entries.size());
-  return std::make_unique<SeriesSetImpl>(std::move(source));
+  TINYOBS_ASSIGN_OR_RETURN(const std::vector<ReadPiece> pieces,
+                           PlanTiers(marks, hints, range, head, &partitions));
+
+  // Neighbours stay together: their chunks lie side by side.
+  const size_t sets = std::clamp<size_t>(entries.size() / kSeriesPerPart, 1,
+                                         static_cast<size_t>(std::max(parts, 1)));
+  std::vector<std::unique_ptr<SeriesSet>> result;
+  for (size_t part = 0; part < sets; ++part) {
+    SeriesSetImpl::Source source;
+    source.instant = instant;
+    source.range = range;
+    source.sample_limit = hints.sample_limit;
+    source.memory = accounts_.queries;
+    source.window_columns = hints.window_columns;
+    source.window_value = hints.window_value;
+    source.catalog = &catalog_;
+    const auto at = [&](size_t i) {
+      return entries.begin() + static_cast<ptrdiff_t>(entries.size() * i / sets);
+    };
+    source.entries.assign(at(part), at(part + 1));
+    AddTiers(pieces, &source);
+    source.scan = std::make_unique<ChunkScan>(store_.get(), instant->snapshot.get(), partitioning_,
+                                              partitions, range, source.entries.size());
+    result.push_back(std::make_unique<SeriesSetImpl>(std::move(source)));
+  }
+  return result;
 }
 
 // Which tier answers what: takes from the raw `partitions` those that a coarser one answers.
-absl::Status DbImpl::PlanTiers(const TierMarks& marks, const SelectHints& hints,
-                               std::vector<uint32_t>* partitions,
-                               SeriesSetImpl::Source* source) const {
-  source->window_columns = hints.window_columns;
-  source->window_value = hints.window_value;
-  source->catalog = &catalog_;
+absl::StatusOr<std::vector<ReadPiece>> DbImpl::PlanTiers(const TierMarks& marks,
+                                                         const SelectHints& hints, TimeRange range,
+                                                         const HeadPin& head,
+                                                         std::vector<uint32_t>* partitions) const {
   const Partitioning& days = chunks_->partitioning(Tier::kFiveMinutes);
-  TINYOBS_ASSIGN_OR_RETURN(const std::vector<uint32_t> newer, NotSealed(source->head));
-  const std::vector<ReadPiece> pieces =
-      PlanReads(marks, partitioning_, days, source->range, hints.resolution, newer);
+  TINYOBS_ASSIGN_OR_RETURN(const std::vector<uint32_t> newer, NotSealed(head));
+  std::vector<ReadPiece> pieces =
+      PlanReads(marks, partitioning_, days, range, hints.resolution, newer);
+  std::erase_if(pieces,
+                [](const ReadPiece& piece) { return piece.resolution == Resolution::kRaw; });
+  // Borders between pieces are borders of raw partitions.
+  std::erase_if(*partitions, [&](uint32_t partition) {
+    const int64_t start_ms = std::max(partitioning_.StartOfNumber(partition), range.from_ms);
+    return std::any_of(pieces.begin(), pieces.end(), [&](const ReadPiece& piece) {
+      return piece.range.from_ms <= start_ms && start_ms <= piece.range.to_ms;
+    });
+  });
+  return pieces;
+}
+
+void DbImpl::AddTiers(const std::vector<ReadPiece>& pieces, SeriesSetImpl::Source* source) const {
   for (const Resolution resolution : {Resolution::kOneHour, Resolution::kFiveMinutes}) {
     const Tier tier = resolution == Resolution::kOneHour ? Tier::kOneHour : Tier::kFiveMinutes;
     SeriesSetImpl::Source::Tier of_tier{resolution, {}, nullptr};
@@ -160,19 +203,10 @@ absl::Status DbImpl::PlanTiers(const TierMarks& marks, const SelectHints& hints,
     if (of_tier.pieces.empty()) continue;
     const TimeRange all{of_tier.pieces.front().from_ms, of_tier.pieces.back().to_ms};
     of_tier.scan = std::make_unique<ChunkScan>(
-        store_.get(), source->snapshot.get(), chunks_->partitioning(tier),
+        store_.get(), source->instant->snapshot.get(), chunks_->partitioning(tier),
         chunks_->Partitions(all, tier), all, source->entries.size(), tier);
     source->tiers.push_back(std::move(of_tier));
-    // Borders between pieces are borders of raw partitions.
-    std::erase_if(*partitions, [&](uint32_t partition) {
-      const int64_t start_ms = std::max(partitioning_.StartOfNumber(partition), all.from_ms);
-      return std::any_of(pieces.begin(), pieces.end(), [&](const ReadPiece& piece) {
-        return piece.resolution == resolution && piece.range.from_ms <= start_ms &&
-               start_ms <= piece.range.to_ms;
-      });
-    });
   }
-  return absl::OkStatus();
 }
 
 // The raw partitions of what the head still has.

@@ -42,27 +42,28 @@ double PointOf(const Windows& windows, size_t i, WindowValue value) {
 SeriesSetImpl::SeriesSetImpl(Source source)
     : source_(std::move(source)), columns_charge_(source_.memory) {}
 
-void SeriesSetImpl::SortByLabels(Source* source) {
+void SeriesSetImpl::SortByLabels(const Instant& instant, std::vector<Entry>* entries) {
   std::vector<std::pair<Labels, Entry>> named;
-  named.reserve(source->entries.size());
-  for (const Entry& entry : source->entries) named.emplace_back(LabelsOf(*source, entry), entry);
+  named.reserve(entries->size());
+  for (const Entry& entry : *entries) named.emplace_back(LabelsOf(instant, entry), entry);
   std::sort(named.begin(), named.end(),
             [](const auto& a, const auto& b) { return a.first < b.first; });
-  for (size_t i = 0; i < named.size(); ++i) source->entries[i] = named[i].second;
+  for (size_t i = 0; i < named.size(); ++i) (*entries)[i] = named[i].second;
 }
 
-Labels SeriesSetImpl::LabelsOf(const Source& source, const Entry& entry) {
-  return entry.group == 0 ? source.names->LabelsOf(entry.ref)
-                          : source.groups[entry.group - 1]->LabelsOf(entry.ref);
+Labels SeriesSetImpl::LabelsOf(const Instant& instant, const Entry& entry) {
+  return entry.group == 0 ? instant.names->LabelsOf(entry.ref)
+                          : instant.groups[entry.group - 1]->LabelsOf(entry.ref);
 }
 
 absl::Status SeriesSetImpl::LoadHead(SeriesRef ref) {
-  const auto& stretches = source_.head.stretches;
+  const HeadPin& head = source_.instant->head;
+  const auto& stretches = head.stretches;
   auto stretch = std::lower_bound(
       stretches.begin(), stretches.end(), ref,
       [](const HeadPin::Stretch& at, SeriesRef wanted) { return at.ref < wanted; });
   for (; stretch != stretches.end() && stretch->ref == ref; ++stretch) {
-    if (!source_.head.Decode(static_cast<size_t>(stretch - stretches.begin()), &stretch_)) {
+    if (!head.Decode(static_cast<size_t>(stretch - stretches.begin()), &stretch_)) {
       return absl::DataLossError(StrCat("series ", ref, ": damaged samples in memory"));
     }
     merger_.Add(stretch_.timestamps_ms, stretch_.values, stretch->generation);
@@ -136,7 +137,7 @@ absl::Status SeriesSetImpl::Load(const Entry& entry) {
     if (source_.window_columns != 0) {
       TINYOBS_RETURN_IF_ERROR(LoadWindows(entry.id, source_.window_columns, windows_room));
     } else {
-      const WindowValue value = ValueFor(LabelsOf(source_, entry).metric());
+      const WindowValue value = ValueFor(LabelsOf(*source_.instant, entry).metric());
       TINYOBS_RETURN_IF_ERROR(LoadWindows(entry.id, WindowColumnsOf(value), windows_room));
       DrawWindows(value);
     }
@@ -159,7 +160,7 @@ bool SeriesSetImpl::Next() {
     status_ = Load(entry);
     if (!status_.ok()) break;
     if (columns_.empty() && windows_.empty()) continue;
-    labels_ = LabelsOf(source_, entry);
+    labels_ = LabelsOf(*source_.instant, entry);
     return true;
   }
   columns_ = Columns();
@@ -169,9 +170,7 @@ bool SeriesSetImpl::Next() {
   // What keeps the LSM's tables alive is not needed any more.
   source_.scan.reset();
   source_.tiers.clear();
-  source_.snapshot.reset();
-  source_.head = HeadPin();
-  source_.head_charge.Reset();
+  source_.instant.reset();
   return false;
 }
 

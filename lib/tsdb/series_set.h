@@ -34,15 +34,20 @@ class SeriesSetImpl : public SeriesSet {
     SeriesRef ref = 0;   // in the index of its group
     uint32_t group = 0;  // 0 = in memory, else the place in `groups` + 1
   };
-  struct Source {
+  // What the parts of an answer share; the last one that is done lets go of it.
+  struct Instant {
     std::optional<SeriesNames> names;                        // of those in memory
     std::vector<std::shared_ptr<const SeriesIndex>> groups;  // of idle series
+    HeadPin head;                                            // stretches ascend by ref
+    MemoryCharge head_charge;
+    std::unique_ptr<const lsm::Snapshot> snapshot;  // of the LSM, of the same instant
+  };
+  struct Source {
+    std::shared_ptr<const Instant> instant;
     TimeRange range;
     uint64_t sample_limit = 0;
-    std::vector<Entry> entries;                     // in the order of the answer
-    HeadPin head;                                   // stretches ascend by ref
-    std::unique_ptr<const lsm::Snapshot> snapshot;  // of the LSM, of the same instant
-    std::unique_ptr<ChunkScan> scan;                // at the snapshot, of raw samples
+    std::vector<Entry> entries;       // in the order of the answer
+    std::unique_ptr<ChunkScan> scan;  // at the snapshot, of raw samples
     // Tiers that answer a part of the range, coarser ones first; mostly none.
     struct Tier {
       Resolution resolution = Resolution::kFiveMinutes;
@@ -54,12 +59,11 @@ class SeriesSetImpl : public SeriesSet {
     WindowValue window_value = WindowValue::kByType;
     const Catalog* catalog = nullptr;  // knows types
     MemoryAccount* memory = nullptr;
-    MemoryCharge head_charge;
   };
   explicit SeriesSetImpl(Source source);
 
-  // Brings the entries into the order of labels.
-  static void SortByLabels(Source* source);
+  // Brings `entries` into the order of labels.
+  static void SortByLabels(const Instant& instant, std::vector<Entry>* entries);
 
   bool Next() override;
   const Labels& labels() const override { return labels_; }
@@ -76,7 +80,7 @@ class SeriesSetImpl : public SeriesSet {
   // Turns windows_ into points of columns_.
   void DrawWindows(WindowValue value);
   WindowValue ValueFor(std::string_view metric) const;
-  static Labels LabelsOf(const Source& source, const Entry& entry);
+  static Labels LabelsOf(const Instant& instant, const Entry& entry);
 
   Source source_;
   size_t next_ = 0;  // in source_.entries

@@ -17,9 +17,9 @@ Labels Cpu(int i) { return Labels::Of("cpu", {{"host", std::to_string(i)}}); }
 
 class DbReviewTest : public DbTest {
  protected:
-  void PutMany(int64_t timestamp_ms) {
+  void PutMany(int64_t timestamp_ms, int first = 0, int count = kMany) {
     Writer writer(db_.get(), &model_);
-    for (int i = 0; i < kMany; ++i) ASSERT_OK(writer.Add(Cpu(i), timestamp_ms, i));
+    for (int i = first; i < first + count; ++i) ASSERT_OK(writer.Add(Cpu(i), timestamp_ms, i));
     ASSERT_OK(writer.Commit());
   }
   void FailTables() {
@@ -219,6 +219,28 @@ TEST_F(DbReviewTest, AFlushSealsEverythingHoweverManyStepsItTakes) {
   disk_.Crash();
   Open();
   EXPECT_TRUE(Everything(*db_) == model_);
+}
+
+// The filters that say "not among the idle ones" are larger than the memory for them.
+TEST_F(DbReviewTest, NewSeriesDoNotOpenATableEachWhenMostSeriesAreIdle) {
+  constexpr int kRounds = 16;
+  constexpr int kNew = 2500;
+  options_.memory_budget_bytes = 2 << 20;
+  Open();
+  uint64_t opened_per_new = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    const uint64_t opened = disk_.Count(testing::Operation::kOpen);
+    PutMany(clock_.NowMs(), round * kNew, kNew);
+    fprintf(stderr,"opened %d\n",(int)(disk_.Count(testing::Operation::kOpen) - opened));
+    opened_per_new = (disk_.Count(testing::Operation::kOpen) - opened) / kNew;
+    clock_.AdvanceMs(6 * kHourMs);
+    ASSERT_OK(db_->Flush());
+    ASSERT_OK(db_->RunBackgroundWork());  // all go idle
+  }
+  EXPECT_EQ(opened_per_new, 0u) << disk_.Count(testing::Operation::kOpen);
+  PutMany(clock_.NowMs(), kNew / 2, kNew);  // come back
+  EXPECT_EQ(db_->Stats().series, uint64_t{kRounds} * kNew);
+  EXPECT_EQ(db_->Stats().idle_series, uint64_t{kRounds - 1} * kNew);
 }
 
 }  // namespace

@@ -108,8 +108,8 @@ class Querier {
   virtual absl::StatusOr<std::unique_ptr<SeriesSet>> SelectAll(
       TimeRange range, const SelectHints& hints = {}) const = 0;
 
-  // Select in 1 to `parts` sets of one instant, for as many threads: together they have every
-  // series once, each in the order that the hints ask for. A sample limit holds for each set.
+  // Select in 1 to `parts` sets of one instant, for as many threads: one after the other they are
+  // the answer of Select, in the order that the hints ask for. The sample limit holds for each set.
   virtual absl::StatusOr<std::vector<std::unique_ptr<SeriesSet>>> SelectParts(
       const std::vector<Matcher>& matchers, TimeRange range, const SelectHints& hints,
       int parts) const;
