@@ -183,7 +183,6 @@ TierWorkload::TierWorkload(const SampleKind& kind, int64_t window_ms, size_t win
                      std::span(columns.values).subspan(at, kPartition), &chunks.emplace_back());
     }
   }
-  WindowEncoder rows;
   for (const std::vector<std::string>& chunks : chunks_) {
     WindowAggregator aggregator;
     aggregator.Begin(0, std::numeric_limits<int64_t>::max(), static_cast<uint64_t>(window_ms));
@@ -193,8 +192,8 @@ TierWorkload::TierWorkload(const SampleKind& kind, int64_t window_ms, size_t win
     const std::span<const Window> windows = windows_.back();
     count_ += static_cast<double>(windows.size());
     for (size_t at = 0; at < windows.size(); at += windows_per_row_) {
-      rows.Encode(windows.subspan(at, std::min(windows_per_row_, windows.size() - at)), window_ms,
-                  &rows_.emplace_back());
+      EncodeWindows(windows.subspan(at, std::min(windows_per_row_, windows.size() - at)), window_ms,
+                    &rows_.emplace_back());
     }
   }
 }
@@ -225,14 +224,13 @@ double TierWorkload::AggregateNs() const {
 }
 
 double TierWorkload::EncodeNs() const {
-  WindowEncoder encoder;
   std::string out;
   return NsOf(count_, [&] {
     for (const std::span<const Window> windows : windows_) {
       for (size_t at = 0; at < windows.size(); at += windows_per_row_) {
         out.clear();
-        encoder.Encode(windows.subspan(at, std::min(windows_per_row_, windows.size() - at)),
-                       window_ms_, &out);
+        EncodeWindows(windows.subspan(at, std::min(windows_per_row_, windows.size() - at)),
+                      window_ms_, &out);
         Use(out.data());
       }
     }

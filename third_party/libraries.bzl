@@ -50,6 +50,10 @@ SYSTEM_LIBRARIES = {
         "package": "rapidjson-dev",
         "headers": ["rapidjson/writer.h"],
     },
+    "protozero": {
+        "package": "libprotozero-dev",
+        "headers": ["protozero/pbf_reader.hpp"],
+    },
     "curl": {
         "package": "libcurl4-openssl-dev",
         "modules": ["libcurl"],

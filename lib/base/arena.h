@@ -21,6 +21,10 @@ namespace tinyobs {
 class Arena {
  public:
   static constexpr size_t kBlockBytes = 64 * 1024;
+  // Of an arena that has become large: allocators give blocks of this size back to the system,
+  // while smaller ones stay in the heap, among what lives longer.
+  static constexpr size_t kLargeBlockBytes = 4 * kBlockBytes;
+  static constexpr size_t kSmallBlocks = 32;
 
   // `account` may be null and must outlive the arena.
   explicit Arena(MemoryAccount* account = nullptr) : charge_(account) {}
@@ -46,7 +50,9 @@ class Arena {
   char* AllocateFromNewBlock(size_t bytes) {
     // A large piece gets a block of its own; the rest of the current block stays in use.
     const bool own_block = bytes > kBlockBytes / 4;
-    const size_t size = own_block ? bytes : kBlockBytes;
+    const size_t size = own_block                       ? bytes
+                        : blocks_.size() < kSmallBlocks ? kBlockBytes
+                                                        : kLargeBlockBytes;
     blocks_.push_back(std::make_unique_for_overwrite<char[]>(size));
     usage_bytes_.fetch_add(size + sizeof(blocks_[0]), std::memory_order_relaxed);
     charge_.Add(size + sizeof(blocks_[0]));

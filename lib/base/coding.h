@@ -161,6 +161,13 @@ class ByteReader {
   bool failed_ = false;
 };
 
+// Behind all keys that begin with `prefix`; empty = nothing is.
+inline std::string PrefixEnd(std::string_view prefix) {
+  std::string end(prefix.substr(0, prefix.find_last_not_of('\xff') + 1));
+  if (!end.empty()) end.back() = static_cast<char>(end.back() + 1);
+  return end;
+}
+
 }  // namespace tinyobs
 
 #endif  // TINYOBS_LIB_BASE_CODING_H_

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
@@ -37,6 +38,11 @@ std::string StrCat(const Pieces&... pieces) {
 template <typename... Pieces>
 void StrAppend(std::string* out, const Pieces&... pieces) {
   absl::StrAppend(out, internal::StrCatPiece(pieces)...);
+}
+
+// The same error, with where it happened in front of its message.
+inline absl::Status WithContext(const absl::Status& status, std::string_view where) {
+  return absl::Status(status.code(), StrCat(where, ": ", FromAbsl(status.message())));
 }
 
 // `bytes` with everything outside printable ASCII (and the quote and backslash) as \xNN, cut to

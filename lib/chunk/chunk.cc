@@ -6,8 +6,6 @@
 #include "lib/base/status_macros.h"
 #include "lib/chunk/bit_packing.h"
 #include "lib/chunk/chunk_head.h"
-#include "lib/chunk/timestamp_codec.h"
-#include "lib/chunk/value_codec.h"
 
 namespace tinyobs::chunk {
 namespace {
@@ -20,16 +18,6 @@ bool StrictlyIncreasing(std::span<const int64_t> times) {
 
 }  // namespace
 
-struct Encoder::Scratch {
-  TimestampScratch times;
-  ValueScratch values;
-};
-
-Encoder::Encoder() : scratch_(std::make_unique<Scratch>()) {}
-Encoder::~Encoder() = default;
-Encoder::Encoder(Encoder&&) noexcept = default;
-Encoder& Encoder::operator=(Encoder&&) noexcept = default;
-
 void Encoder::Encode(std::span<const int64_t> timestamps_ms, std::span<const double> values,
                      std::string* out, ExponentHint* hint) {
   TINYOBS_CHECK(!timestamps_ms.empty() && timestamps_ms.size() <= kMaxSamples);
@@ -39,10 +27,9 @@ void Encoder::Encode(std::span<const int64_t> timestamps_ms, std::span<const dou
   out->push_back(0);
   PutVarint64(out, timestamps_ms.size());
   size_t summary_at = 0;
-  const TimeShape shape = AppendTimes(timestamps_ms, &scratch_->times, out, &summary_at);
+  const TimeShape shape = AppendTimes(timestamps_ms, &times_, out, &summary_at);
   int exponent = hint == nullptr ? -1 : hint->exponent;
-  const bool has_summary =
-      AppendValues(values, &scratch_->values, &exponent, head, summary_at, out);
+  const bool has_summary = AppendValues(values, &values_, &exponent, head, summary_at, out);
   (*out)[head] = static_cast<char>(HeadByte(shape, has_summary));
   if (hint != nullptr) hint->exponent = static_cast<int8_t>(exponent);
 }

@@ -10,7 +10,6 @@
 #define TINYOBS_LIB_CHUNK_CHUNK_H_
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -19,6 +18,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "lib/chunk/summary.h"
+#include "lib/chunk/timestamp_codec.h"
+#include "lib/chunk/value_codec.h"
 #include "tinyobs/sample.h"
 
 namespace tinyobs::chunk {
@@ -32,11 +33,6 @@ struct ExponentHint {
 
 class Encoder {
  public:
-  Encoder();
-  ~Encoder();
-  Encoder(Encoder&&) noexcept;
-  Encoder& operator=(Encoder&&) noexcept;
-
   // Appends the encoding of the samples to `out`. Columns of equal length, 1 to kMaxSamples,
   // strictly increasing in time (TINYOBS_CHECKed: the caller is our own code). The first timestamp
   // is part of the bytes. The same samples (and hint) always give the same bytes. 5-12 ns a sample.
@@ -44,8 +40,8 @@ class Encoder {
               std::string* out, ExponentHint* hint = nullptr);
 
  private:
-  struct Scratch;
-  std::unique_ptr<Scratch> scratch_;
+  TimestampScratch times_;
+  ValueScratch values_;
 };
 
 // Read from the head of a chunk without decoding the samples.

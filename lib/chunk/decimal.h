@@ -16,14 +16,17 @@
 
 #include <bit>
 #include <cstdint>
+#include <limits>
 #include <span>
 
 namespace tinyobs::chunk {
 
 // Exponents 0 to 14 are powers of ten; this one says that integers are bits.
 inline constexpr int kBitsExponent = 15;
-inline constexpr double kPowersOfTen[kBitsExponent] = {1,   1e1, 1e2,  1e3,  1e4,  1e5,  1e6, 1e7,
-                                                       1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14};
+// The last says of every product that it is no decimal, which spares the asker a branch.
+inline constexpr double kPowersOfTen[kBitsExponent + 1] = {
+    1,   1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+    1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, std::numeric_limits<double>::quiet_NaN()};
 // Decimal integers are of smaller magnitude.
 inline constexpr int64_t kDecimalLimit = int64_t{1} << 51;
 

@@ -11,12 +11,11 @@
 // Each column holds only what the ones before it do not already say; what says nothing at all
 // (numbers of windows without gaps, resets of a counter that has none) has no bytes.
 //
-// Thread-safety: free functions are pure. A WindowEncoder is one thread's scratch space; reuse it.
+// Thread-safety: pure functions.
 #ifndef TINYOBS_LIB_CHUNK_WINDOW_H_
 #define TINYOBS_LIB_CHUNK_WINDOW_H_
 
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -74,22 +73,10 @@ void SpliceWindows(int64_t from_ms, int64_t to_ms, std::span<const Window> with,
 // A row never holds more: the decoder refuses larger counts before it looks further.
 inline constexpr size_t kMaxWindows = 1024;
 
-class WindowEncoder {
- public:
-  WindowEncoder();
-  ~WindowEncoder();
-  WindowEncoder(WindowEncoder&&) noexcept;
-  WindowEncoder& operator=(WindowEncoder&&) noexcept;
-
-  // Appends a row of 1 to kMaxWindows windows, ascending, each starting at a multiple of `width_ms`
-  // with its samples inside (TINYOBS_CHECKed: the caller is our own code). The same windows always
-  // give the same bytes, however their numbers came to be.
-  void Encode(std::span<const Window> windows, int64_t width_ms, std::string* out);
-
- private:
-  struct Scratch;
-  std::unique_ptr<Scratch> scratch_;
-};
+// Appends a row of 1 to kMaxWindows windows, ascending, each starting at a multiple of `width_ms`
+// with its samples inside (TINYOBS_CHECKed: the caller is our own code). The same windows always
+// give the same bytes, however their numbers came to be.
+void EncodeWindows(std::span<const Window> windows, int64_t width_ms, std::string* out);
 
 // Appends the windows of a row to `out`, bit for bit those that were encoded. `width_ms` is the one
 // they were encoded with (the key of a row says it). DataLoss when the bytes are no whole valid

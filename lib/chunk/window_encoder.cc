@@ -38,40 +38,22 @@ std::optional<int64_t> Scaled(const Number& number, int exponent) {
   return integer;
 }
 
-}  // namespace
-
-struct WindowEncoder::Scratch {
-  std::vector<double> values;  // last, first, min, max: each of all windows
-  ValueScratch integers;       // of those
-  ValueScratch column;
-  std::vector<Number> exceptions;
-  std::vector<size_t> exception_at;
-  std::array<size_t, kColumns> sizes;
-  uint64_t present = 0;  // a bit for each column that has bytes or means something without
-  std::string body;
-};
-
-namespace {
-
 // Writes the columns of one row, in ascending order.
-template <typename Scratch>
 class RowWriter {
  public:
-  RowWriter(std::span<const Window> windows, Scratch* scratch) : windows_(windows), s_(*scratch) {
+  explicit RowWriter(std::span<const Window> windows) : windows_(windows) {
     const size_t n = windows.size();
-    s_.values.resize(4 * n);
+    values_.resize(4 * n);
     for (size_t i = 0; i < n; ++i) {
-      s_.values[i] = windows[i].last;
-      s_.values[n + i] = windows[i].first;
-      s_.values[2 * n + i] = windows[i].min;
-      s_.values[3 * n + i] = windows[i].max;
+      values_[i] = windows[i].last;
+      values_[n + i] = windows[i].first;
+      values_[2 * n + i] = windows[i].min;
+      values_[3 * n + i] = windows[i].max;
     }
-    exponent_ = ToIntegers(s_.values, -1, &s_.integers);
-    for (auto& integers : s_.column.integers) integers.resize(std::max(integers.size(), n));
-    last_ = s_.integers.integers[0].data();
+    exponent_ = ToIntegers(values_, -1, &integers_);
+    for (auto& integers : column_.integers) integers.resize(std::max(integers.size(), n));
+    last_ = integers_.integers[0].data();
     first_ = last_ + n;
-    s_.present = 0;
-    s_.body.clear();
   }
 
   int exponent() const { return exponent_; }
@@ -79,7 +61,7 @@ class RowWriter {
   // integer(i): that of window i.
   template <typename Integer>
   void Put(Column column, Integer integer) {
-    int64_t* const x = s_.column.integers[0].data();
+    int64_t* const x = column_.integers[0].data();
     uint64_t any = 0;
     for (size_t i = 0; i < windows_.size(); ++i) any |= Wrap(x[i] = integer(i));
     if (any != 0) Append(column, 0, false);
@@ -90,10 +72,10 @@ class RowWriter {
   void PutSums(Column column, Get number, K k) {
     const size_t n = windows_.size();
     const int exponent = SumExponent(number);
-    const Line line{first_, last_, s_.values.data() + n, s_.values.data(), exponent_};
-    int64_t* const x = s_.column.integers[0].data();
-    s_.exceptions.clear();
-    s_.exception_at.clear();
+    const Line line{first_, last_, values_.data() + n, values_.data(), exponent_};
+    int64_t* const x = column_.integers[0].data();
+    exceptions_.clear();
+    exception_at_.clear();
     uint64_t any = 0;
     for (size_t i = 0; i < n; ++i) {
       const Number sum = Reduced(number(i), std::min(exponent, exponent_));
@@ -104,39 +86,49 @@ class RowWriter {
         integer = OrderedBits(sum.value);
       }
       if (!integer.has_value()) {
-        s_.exceptions.push_back(Reduced(sum, 0));
-        s_.exception_at.push_back(i);
+        exceptions_.push_back(Reduced(sum, 0));
+        exception_at_.push_back(i);
       }
       x[i] = integer.has_value() ? Minus(*integer, line.At(i, k(i), exponent)) : 0;
       any |= Wrap(x[i]);
     }
-    const bool odd = !s_.exceptions.empty();
+    const bool odd = !exceptions_.empty();
     if (any == 0 && !odd && exponent == exponent_) return;
     Append(column, exponent, odd);
     if (odd) AppendSumExceptions(column);
   }
 
   void PutEmpty(Column column) {
-    s_.present |= uint64_t{1} << column;
-    s_.sizes[column] = 0;
+    present_ |= uint64_t{1} << column;
+    sizes_[column] = 0;
   }
 
   void PutExceptions() {
-    if (s_.integers.exceptions.empty()) return;
-    const size_t before = s_.body.size();
-    AppendExceptions(s_.integers.exceptions, &s_.body);
-    s_.present |= uint64_t{1} << kExceptions;
-    s_.sizes[kExceptions] = s_.body.size() - before;
+    if (integers_.exceptions.empty()) return;
+    const size_t before = body_.size();
+    AppendExceptions(integers_.exceptions, &body_);
+    present_ |= uint64_t{1} << kExceptions;
+    sizes_[kExceptions] = body_.size() - before;
   }
 
-  const int64_t* ints(size_t which) const { return last_ + which * windows_.size(); }
+  // Of last, first, min and max, in this order.
+  const int64_t* integers(size_t which) const { return last_ + which * windows_.size(); }
+
+  // The directory and the columns.
+  void Finish(std::string* out) const {
+    PutVarint64(out, present_);
+    for (size_t column = 0; column < kColumns; ++column) {
+      if ((present_ >> column & 1) != 0) PutVarint64(out, sizes_[column]);
+    }
+    out->append(body_);
+  }
 
  private:
   void Append(Column column, int exponent, bool exceptions) {
-    const size_t before = s_.body.size();
-    AppendIntegers(windows_.size(), exponent, exceptions, &s_.column, &s_.body);
-    s_.present |= uint64_t{1} << column;
-    s_.sizes[column] = s_.body.size() - before;
+    const size_t before = body_.size();
+    AppendIntegers(windows_.size(), exponent, exceptions, &column_, &body_);
+    present_ |= uint64_t{1} << column;
+    sizes_[column] = body_.size() - before;
   }
 
   // The least that fits all decimals, but not below that of the values; bits when those are, or
@@ -156,28 +148,35 @@ class RowWriter {
   }
 
   void AppendSumExceptions(Column column) {
-    const size_t before = s_.body.size();
-    PutVarint64(&s_.body, s_.exceptions.size());
+    const size_t before = body_.size();
+    PutVarint64(&body_, exceptions_.size());
     size_t previous = 0;
-    for (size_t i = 0; i < s_.exceptions.size(); ++i) {
-      const Number& number = s_.exceptions[i];
-      PutVarint64(&s_.body, s_.exception_at[i] - previous);
-      previous = s_.exception_at[i];
-      s_.body.push_back(static_cast<char>(number.exponent));
+    for (size_t i = 0; i < exceptions_.size(); ++i) {
+      const Number& number = exceptions_[i];
+      PutVarint64(&body_, exception_at_[i] - previous);
+      previous = exception_at_[i];
+      body_.push_back(static_cast<char>(number.exponent));
       if (number.decimal()) {
-        PutZigZag64(&s_.body, number.integer);
+        PutZigZag64(&body_, number.integer);
       } else {
-        PutFixed64(&s_.body, std::bit_cast<uint64_t>(number.value));
+        PutFixed64(&body_, std::bit_cast<uint64_t>(number.value));
       }
     }
-    s_.sizes[column] += s_.body.size() - before;
+    sizes_[column] += body_.size() - before;
   }
 
-  std::span<const Window> windows_;
-  Scratch& s_;
+  const std::span<const Window> windows_;
+  std::vector<double> values_;  // last, first, min, max: each of all windows
+  ValueScratch integers_;       // of those
   int exponent_ = 0;
   const int64_t* last_ = nullptr;
   const int64_t* first_ = nullptr;
+  ValueScratch column_;
+  std::vector<Number> exceptions_;
+  std::vector<size_t> exception_at_;
+  std::array<size_t, kColumns> sizes_;
+  uint64_t present_ = 0;  // a bit for each column that has bytes or means something without
+  std::string body_;
 };
 
 void CheckWindows(std::span<const Window> windows, int64_t width_ms) {
@@ -193,19 +192,14 @@ void CheckWindows(std::span<const Window> windows, int64_t width_ms) {
 
 }  // namespace
 
-WindowEncoder::WindowEncoder() : scratch_(std::make_unique<Scratch>()) {}
-WindowEncoder::~WindowEncoder() = default;
-WindowEncoder::WindowEncoder(WindowEncoder&&) noexcept = default;
-WindowEncoder& WindowEncoder::operator=(WindowEncoder&&) noexcept = default;
-
-void WindowEncoder::Encode(std::span<const Window> windows, int64_t width_ms, std::string* out) {
+void EncodeWindows(std::span<const Window> windows, int64_t width_ms, std::string* out) {
   CheckWindows(windows, width_ms);
   const auto& w = windows;
-  RowWriter<Scratch> row(windows, scratch_.get());
-  const int64_t* const last = row.ints(0);
-  const int64_t* const first = row.ints(1);
-  const int64_t* const min = row.ints(2);
-  const int64_t* const max = row.ints(3);
+  RowWriter row(windows);
+  const int64_t* const last = row.integers(0);
+  const int64_t* const first = row.integers(1);
+  const int64_t* const min = row.integers(2);
+  const int64_t* const max = row.integers(3);
   row.Put(kLast, [&](size_t i) { return last[i]; });
   row.Put(kFirst, [&](size_t i) { return Minus(first[i], FirstGuess(i, w[i].count, last)); });
   row.PutSums(
@@ -230,11 +224,7 @@ void WindowEncoder::Encode(std::span<const Window> windows, int64_t width_ms, st
   out->push_back(static_cast<char>(kCodec | row.exponent() << kExponentShift));
   PutVarint64(out, w.size());
   PutZigZag64(out, w[0].start_ms / width_ms);
-  PutVarint64(out, scratch_->present);
-  for (size_t column = 0; column < kColumns; ++column) {
-    if ((scratch_->present >> column & 1) != 0) PutVarint64(out, scratch_->sizes[column]);
-  }
-  out->append(scratch_->body);
+  row.Finish(out);
 }
 
 }  // namespace tinyobs::chunk

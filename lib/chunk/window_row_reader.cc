@@ -213,9 +213,10 @@ bool RowReader::Sums(Column column) {
 
 // The decimal of a first or last; the integer is that of its column, unless it is an exception.
 Number RowReader::EndNumber(double value, int64_t integer) const {
-  if (head_.exponent == kBitsExponent || FromDecimalInteger(integer, head_.exponent) != value) {
-    return NumberOf(value);
-  }
+  if (head_.exponent == kBitsExponent) return NumberOf(value);
+  // Bits are compared, as -0 is no decimal.
+  const double decimal = FromDecimalInteger(integer, head_.exponent);
+  if (std::bit_cast<uint64_t>(decimal) != std::bit_cast<uint64_t>(value)) return NumberOf(value);
   return {.value = value, .integer = integer, .exponent = head_.exponent};
 }
 

@@ -9,23 +9,35 @@ namespace tinyobs::lsm {
 constexpr size_t kBackward = SIZE_MAX;
 
 LevelIterator::LevelIterator(TableCache* cache, TableList tables,
-                             const sstable::TableReadOptions& options, std::string prefix)
-    : cache_(cache), tables_(std::move(tables)), options_(options), prefix_(std::move(prefix)) {}
+                             const sstable::TableReadOptions& options, std::string prefix,
+                             size_t seek_prefix_bytes)
+    : cache_(cache),
+      tables_(std::move(tables)),
+      options_(options),
+      prefix_(std::move(prefix)),
+      seek_prefix_bytes_(seek_prefix_bytes) {}
 
 bool LevelIterator::Enter(size_t index, size_t step) {
-  if (current_.has_value() && index == index_) return true;
+  if (current_.has_value() && index == index_ && seek_prefix_bytes_ == 0) return true;
   current_.reset();
   do {
-    reader_ = nullptr;
     if (index >= tables_.size()) return false;  // also for -1
-    absl::StatusOr<std::shared_ptr<const sstable::TableReader>> reader =
-        cache_->Find(tables_[index]->meta);
-    if (!reader.ok()) {
-      status_ = std::move(reader).status();
+    // Forward, behind all that begins with the prefix.
+    if (step != kBackward &&
+        tables_[index]->smallest_user_key().substr(0, prefix_.size()) > prefix_) {
       return false;
     }
-    index_ = index;
-    reader_ = *std::move(reader);
+    if (reader_ == nullptr || index != index_) {
+      reader_ = nullptr;
+      absl::StatusOr<std::shared_ptr<const sstable::TableReader>> reader =
+          cache_->Find(tables_[index]->meta);
+      if (!reader.ok()) {
+        status_ = std::move(reader).status();
+        return false;
+      }
+      index_ = index;
+      reader_ = *std::move(reader);
+    }
     index += step;
   } while (!prefix_.empty() && !reader_->MayContainPrefix(prefix_));
   current_.emplace(reader_.get(), options_);
@@ -64,7 +76,9 @@ void LevelIterator::SeekToLast() {
 
 void LevelIterator::Seek(std::string_view target) {
   status_ = absl::OkStatus();
-  if (!Enter(FindTableIn(tables_, UserKeyOf(target)), 1)) return;
+  const std::string_view user_key = UserKeyOf(target);
+  if (seek_prefix_bytes_ > 0) prefix_ = user_key.substr(0, seek_prefix_bytes_);
+  if (!Enter(FindTableIn(tables_, user_key), 1)) return;
   current_->Seek(target);
   SkipForward();
 }

@@ -25,9 +25,11 @@ class LevelIterator final : public Iterator {
  public:
   // Over internal keys. `tables` is in key order, without overlap. `cache` must outlive the
   // iterator; the tables are pinned by it. Tables whose filter says that no user key begins with
-  // `prefix` count as empty; those that have such keys are shown whole.
+  // `prefix` count as empty; those that have such keys are shown whole. With `seek_prefix_bytes` >
+  // 0 each Seek makes so many bytes of its target the prefix; only Seek, to keys of that length at
+  // least, and Next then.
   LevelIterator(TableCache* cache, TableList tables, const sstable::TableReadOptions& options,
-                std::string prefix = {});
+                std::string prefix = {}, size_t seek_prefix_bytes = 0);
 
   bool Valid() const override { return status_.ok() && current_.has_value() && current_->Valid(); }
   void SeekToFirst() override;
@@ -52,10 +54,11 @@ class LevelIterator final : public Iterator {
   TableCache* const cache_;
   const TableList tables_;
   const sstable::TableReadOptions options_;
-  const std::string prefix_;
+  std::string prefix_;
+  const size_t seek_prefix_bytes_;
   absl::Status status_;
-  size_t index_ = 0;                                    // of current_'s table
-  std::shared_ptr<const sstable::TableReader> reader_;  // pins what current_ reads
+  size_t index_ = 0;                                    // of reader_'s table
+  std::shared_ptr<const sstable::TableReader> reader_;  // pins what current_ reads; may be null
   // Not behind a pointer to Iterator: its methods are short and are called for every entry.
   std::optional<sstable::TableIterator> current_;  // nullopt = outside of all tables
 };

@@ -107,9 +107,10 @@ struct StoreOptions {
   size_t block_bytes = 16 << 10;       // before compression
   int block_restart_interval = 16;
   int filter_bits_per_key = 10;  // 0 = no filter
-  // The first so many bytes of each key go into the filter too, so that an iterator with
-  // ReadOptions::prefix of this length skips tables without it. 0 = none. Tables remember theirs,
-  // so it may change between opens.
+  // Of each key that has so many bytes only these first ones go into the filter: an iterator with
+  // ReadOptions::prefix of this length skips tables without it, and so does Get, which of a longer
+  // key asks for that prefix. 0 = whole keys. Tables remember theirs, so it may change between
+  // opens.
   size_t filter_prefix_bytes = 0;
   uint64_t table_bytes = 8 << 20;  // target size of a compaction's output
   // Tables of L0 over one key that start a compaction; from which on writes are delayed, the more
@@ -179,6 +180,11 @@ struct ReadOptions {
   // StoreOptions::filter_prefix_bytes of its length (or less), tables without such keys are
   // skipped.
   std::string prefix;
+  // > 0: each Seek confines the iterator to the keys that begin with the first so many bytes of its
+  // target, and tables are skipped as with `prefix`. For many lookups at once: in ascending order
+  // they open each table at most once. Only Seek, to targets of that length at least, and Next
+  // then.
+  size_t seek_prefix_bytes = 0;
   // false for long scans that would only push useful blocks out of the cache.
   bool fill_cache = true;
 };

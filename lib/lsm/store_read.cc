@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "lib/base/coding.h"
 #include "lib/base/status_macros.h"
 #include "lib/base/strings.h"
 #include "lib/lsm/internal_key.h"
@@ -24,13 +25,6 @@ absl::Status TakeFound(ValueType type, std::string_view found, std::string* valu
   if (type == ValueType::kDelete) return NoSuchKey();
   value->assign(found);
   return absl::OkStatus();
-}
-
-// Behind all keys that begin with `prefix`; empty = nothing is.
-std::string PrefixEnd(std::string_view prefix) {
-  std::string end(prefix.substr(0, prefix.find_last_not_of('\xff') + 1));
-  if (!end.empty()) end.back() = static_cast<char>(end.back() + 1);
-  return end;
 }
 
 }  // namespace
@@ -224,7 +218,7 @@ size_t StoreImpl::GetFromTable(const sstable::TableReadOptions& options, const T
       answered += key.Answer(reader.status());
       continue;
     }
-    if (!(*reader)->MayContainHash(key.hash)) continue;
+    if (!(*reader)->MayContain(user_key, key.hash)) continue;
     if (!lookup.has_value()) lookup.emplace(reader->get(), options);
     sstable::FoundEntry entry;
     const absl::StatusOr<bool> found = lookup->Get(key.internal_key, &entry);
@@ -244,6 +238,7 @@ std::unique_ptr<Iterator> StoreImpl::NewIterator(const ReadOptions& options) con
   user.sequence = ReadSequence(options);
   user.lower_bound = std::max(options.lower_bound, options.prefix);
   user.upper_bound = options.upper_bound;
+  user.seek_prefix_bytes = options.seek_prefix_bytes;
   if (std::string end = PrefixEnd(options.prefix);
       !end.empty() && (user.upper_bound.empty() || end < user.upper_bound)) {
     user.upper_bound = std::move(end);
@@ -258,7 +253,7 @@ std::unique_ptr<Iterator> StoreImpl::NewIterator(const ReadOptions& options) con
   const auto add = [&](TableList tables) {
     if (tables.empty()) return;
     children.push_back(std::make_unique<LevelIterator>(table_cache_.get(), std::move(tables), read,
-                                                       options.prefix));
+                                                       options.prefix, options.seek_prefix_bytes));
   };
   // Which tables of L0 share a cursor does not matter: sequence numbers tell versions apart.
   for (const TableList& row : state->version->l0_rows()) add(OverlappingIn(row, range));

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "lib/base/coding.h"
 #include "lib/lsm/internal_key.h"
 
 namespace tinyobs::lsm {
@@ -39,6 +40,9 @@ class UserIterator final : public Iterator {
 
   void Seek(std::string_view target) override {
     forward_ = true;
+    if (const size_t bytes = options_.seek_prefix_bytes; bytes > 0) {
+      options_.upper_bound = PrefixEnd(target.substr(0, bytes));
+    }
     const bool below = CompareUserKeys(target, options_.lower_bound) < 0;
     SeekEntries(below ? std::string_view(options_.lower_bound) : target);
     FindForward(false);
@@ -172,7 +176,7 @@ class UserIterator final : public Iterator {
     valid_ = shown;
   }
 
-  const UserIteratorOptions options_;
+  UserIteratorOptions options_;
   const std::unique_ptr<Iterator> entries_;
   bool forward_ = true;
   bool valid_ = false;

@@ -18,6 +18,8 @@ struct UserIteratorOptions {
   // [lower_bound, upper_bound) in user keys; empty = unbounded.
   std::string lower_bound;
   std::string upper_bound;
+  // As in ReadOptions: upper_bound follows each Seek.
+  size_t seek_prefix_bytes = 0;
   // Kept until the iterator dies: the memtables and the version that `entries` reads.
   std::shared_ptr<const void> pinned;
 };

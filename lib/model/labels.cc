@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <utility>
 
 #include "lib/base/check.h"
@@ -174,13 +175,23 @@ std::string Labels::ToString() const {
 }
 
 bool operator<(const Labels& a, const Labels& b) {
-  auto left = a.begin();
-  auto right = b.begin();
-  for (; left != a.end() && right != b.end(); ++left, ++right) {
-    if (const int order = left->name.compare(right->name); order != 0) return order < 0;
-    if (const int order = left->value.compare(right->value); order != 0) return order < 0;
+  const std::string_view left = a.bytes_;
+  const std::string_view right = b.bytes_;
+  // Series of one query share much: what is the same in both is skipped by words, then whole names
+  // and values, and only the one that has the difference is compared.
+  const size_t shorter = std::min(left.size(), right.size());
+  size_t same = 0;
+  while (same + 8 <= shorter && std::memcmp(&left[same], &right[same], 8) == 0) same += 8;
+  while (same < shorter && left[same] == right[same]) ++same;
+  if (same == shorter) return left.size() < right.size();
+  for (size_t field = 0;;) {
+    ByteReader reader(left.substr(field));
+    const std::string_view text = reader.LengthPrefixed();
+    const size_t end = left.size() - reader.remaining();
+    TINYOBS_DCHECK(reader.ok());
+    if (end > same) return text < ByteReader(right.substr(field)).LengthPrefixed();
+    field = end;
   }
-  return left == a.end() && right != b.end();
 }
 
 Labels::Iterator::Iterator(const char* at, const char* limit) : at_(at), limit_(limit) { Load(); }

@@ -1,8 +1,8 @@
 // Aggregation: sum by (...), topk, quantile and their like, over a stream of series.
 //
-// A group keeps what its operator needs, so that sum over a million series holds one column a group;
-// only quantile, topk, bottomk and count_values hold more. Each worker has groups of its own, which
-// are joined at the end: no lock a series.
+// A group keeps what its operator needs, so that sum over a million series holds one column a
+// group; only quantile, topk, bottomk and count_values hold more. Each worker has groups of its
+// own, which are joined at the end: no lock a series.
 //
 // Source: prometheus.io/docs/prometheus/2.42/querying/operators/.
 //
@@ -25,17 +25,18 @@ namespace tinyobs::promql {
 class Aggregation {
  public:
   // `parameter`: of topk, bottomk and quantile, a value a step; `label`: of count_values. `budget`
-  // is asked for what the groups hold and outlives this. FailedPrecondition: a parameter that
-  // Prometheus refuses.
+  // is asked for what the groups hold and outlives this; after Finish it holds what the result
+  // does. FailedPrecondition: a parameter that Prometheus refuses.
   static absl::StatusOr<std::unique_ptr<Aggregation>> Create(const AggregateExpr& expr, Steps steps,
                                                              std::vector<double> parameter,
                                                              std::string label, int workers,
                                                              Budget* budget);
   virtual ~Aggregation() = default;
 
-  // A SeriesSink.
+  // A SeriesSink. Where each worker's series come in the order of labels, topk and bottomk choose
+  // among equal values as Prometheus does, however many workers there are; else any of them stay.
   virtual absl::Status Add(int worker, const Labels& labels, std::span<double> values) = 0;
-  // Joins the workers' groups. topk and bottomk of a single step come in their order.
+  // Joins the workers' groups; once. topk and bottomk of a single step come in their order.
   virtual absl::StatusOr<Vector> Finish() = 0;
 };
 

@@ -2,7 +2,8 @@
 //
 // Partners are found once a series by the hash of their matching labels, then the operator runs
 // over the two columns. Whether a match is ambiguous is decided step by step, as in Prometheus: two
-// series with the same matching labels are no error while they have no step in common.
+// series with the same matching labels are no error while they have no step in common, and make one
+// series of the result if their labels there are the same.
 //
 // Source: prometheus.io/docs/prometheus/2.42/querying/operators/.
 //
@@ -26,10 +27,13 @@ double ApplyScalar(BinaryOp op, double left, double right);
 // comparison without bool leaves values[i] or Absent().
 void ApplyVectorScalar(BinaryOp op, bool return_bool, bool scalar_on_left,
                        std::span<const double> scalar, std::span<double> values);
-// Whether the result loses its metric name: arithmetic does, and comparisons with bool.
+// Whether the result loses its metric name: arithmetic does, other than atan2 (sic), and so do
+// comparisons with bool.
 bool DropsName(BinaryOp op, bool return_bool);
 
-// Of two vectors, `expr.matching` is set. FailedPrecondition with Prometheus' words for many-to-many
+// Of two vectors, each label set once in each; `expr.matching` is set. Series without any value are
+// left out. The columns of `left` and `right` have been taken from `budget`; if all goes well, it
+// holds those of the result instead. FailedPrecondition with Prometheus' words for many-to-many
 // matching and for results with the same labels.
 absl::StatusOr<Vector> ApplyVectorVector(const BinaryExpr& expr, Steps steps, Vector left,
                                          Vector right, Budget* budget);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/charconv.h"
 #include "lib/base/strings.h"
 #include "lib/model/utf8.h"
 
@@ -17,11 +18,11 @@ namespace {
 struct Unit {
   std::string_view name;
   int64_t ms;
-  bool exact;  // only written when nothing remains: 36h is not 1d12h
+  bool exact;  // only written when nothing remains: 9d is not 1w2d
 };
 constexpr Unit kUnits[] = {{"y", 365 * 86'400'000LL, true},
                            {"w", 7 * 86'400'000LL, true},
-                           {"d", 86'400'000, true},
+                           {"d", 86'400'000, false},
                            {"h", 3'600'000, false},
                            {"m", 60'000, false},
                            {"s", 1'000, false},
@@ -64,9 +65,12 @@ bool ParseNumber(std::string_view text, double* value) {
     }
     if (hex) return false;
   }
-  const auto read = std::from_chars(text.data(), text.data() + text.size(), *value);
-  if (read.ec == std::errc::result_out_of_range) return false;
-  return read.ec == std::errc() && read.ptr == text.data() + text.size();
+  // Not the standard library's, which does not say whether a number is too large or too small: what
+  // is too small is zero here.
+  const auto read = absl::from_chars(text.data(), text.data() + text.size(), *value);
+  const bool too_large = read.ec == std::errc::result_out_of_range && *value > 1;
+  return read.ec != std::errc::invalid_argument && !too_large &&
+         read.ptr == text.data() + text.size();
 }
 
 std::string NumberText(double value) {

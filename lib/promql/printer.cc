@@ -1,10 +1,13 @@
 #include "lib/promql/printer.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <limits>
 #include <span>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "lib/base/strings.h"
 #include "lib/promql/functions.h"
@@ -15,6 +18,9 @@ namespace tinyobs::promql {
 namespace {
 
 constexpr size_t kLineLength = 100;
+// Deeper levels are indented as this one: each line of a query may be a few bytes, and a megabyte
+// of them must not become hundreds.
+constexpr size_t kMaxIndentLevel = 32;
 
 std::string Join(std::span<const std::string> words) {
   std::string text;
@@ -37,14 +43,16 @@ std::string ModifiersText(const TimeModifiers& when) {
 }
 
 std::string SelectorText(const VectorExpr& vector) {
-  std::string inside;
-  const size_t count = vector.matchers.size() - (vector.name.empty() ? 0 : 1);
-  for (size_t i = 0; i < count; ++i) {
+  std::vector<std::string> texts(vector.matchers.size() - (vector.name.empty() ? 0 : 1));
+  for (size_t i = 0; i < texts.size(); ++i) {
     const Matcher& matcher = vector.matchers[i];
     constexpr std::string_view kOps[] = {"=", "!=", "=~", "!~"};
-    StrAppend(&inside, i > 0 ? "," : "", matcher.label(), kOps[static_cast<size_t>(matcher.op())],
-              QuoteText(matcher.value()));
+    texts[i] = StrCat(matcher.label(), kOps[static_cast<size_t>(matcher.op())],
+                      QuoteText(matcher.value()));
   }
+  std::sort(texts.begin(), texts.end());
+  std::string inside;
+  for (const std::string& text : texts) StrAppend(&inside, inside.empty() ? "" : ",", text);
   if (!inside.empty()) inside = StrCat("{", inside, "}");
   return StrCat(vector.name, inside);
 }
@@ -73,6 +81,12 @@ std::string BinaryMiddle(const BinaryExpr& binary) {
               Join(matching.include), ")");
   }
   return text;
+}
+
+// Infinity is written +Inf, but not before ^: the sign would be that of the power, +(Inf ^ x).
+bool IsPowerOfInfinity(const BinaryExpr& binary) {
+  return binary.op == BinaryOp::kPow && binary.lhs->kind == Expr::Kind::kNumber &&
+         As<NumberExpr>(*binary.lhs).value == std::numeric_limits<double>::infinity();
 }
 
 std::string SubqueryTail(const SubqueryExpr& subquery) {
@@ -107,7 +121,11 @@ class LinePrinter {
         return;
       case Expr::Kind::kBinary: {
         const auto& binary = As<BinaryExpr>(expr);
-        Print(*binary.lhs);
+        if (IsPowerOfInfinity(binary)) {
+          text_ += "Inf";
+        } else {
+          Print(*binary.lhs);
+        }
         StrAppend(&text_, " ", BinaryMiddle(binary), " ");
         Print(*binary.rhs);
         return;
@@ -126,7 +144,7 @@ class LinePrinter {
       case Expr::Kind::kCall: {
         const auto& call = As<CallExpr>(expr);
         StrAppend(&text_, call.function->name, "(");
-        for (size_t i = 0; i < call.args.size(); ++i) {
+        for (size_t i = 0; i < call.args.size() && text_.size() <= limit_; ++i) {
           if (i > 0) text_ += ", ";
           Print(*call.args[i]);
         }
@@ -159,7 +177,7 @@ class LinePrinter {
 class PrettyPrinter {
  public:
   void Print(const Expr& expr, size_t level) {
-    const std::string indent(2 * level, ' ');
+    const std::string indent(2 * std::min(level, kMaxIndentLevel), ' ');
     const bool has_parts = expr.kind != Expr::Kind::kNumber && expr.kind != Expr::Kind::kString &&
                            expr.kind != Expr::Kind::kVector && expr.kind != Expr::Kind::kMatrix;
     LinePrinter line(has_parts ? kLineLength : SIZE_MAX);
@@ -182,7 +200,11 @@ class PrettyPrinter {
       }
       case Expr::Kind::kBinary: {
         const auto& binary = As<BinaryExpr>(expr);
-        Print(*binary.lhs, level + 1);
+        if (IsPowerOfInfinity(binary)) {
+          StrAppend(&text_, indent, "  Inf");
+        } else {
+          Print(*binary.lhs, level + 1);
+        }
         StrAppend(&text_, "\n", indent, BinaryMiddle(binary), "\n");
         Print(*binary.rhs, level + 1);
         return;

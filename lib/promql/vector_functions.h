@@ -6,6 +6,7 @@
 #ifndef TINYOBS_LIB_PROMQL_VECTOR_FUNCTIONS_H_
 #define TINYOBS_LIB_PROMQL_VECTOR_FUNCTIONS_H_
 
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,6 +20,7 @@ namespace tinyobs::promql {
 
 // True for those that make one value of one value, whatever the other series: abs, clamp, round,
 // hour, ... They drop the metric name. (timestamp() is the evaluator's: it needs the samples.)
+// Those of native histograms are among them: they leave nothing of plain samples.
 bool IsElementFunction(FunctionId id);
 // In place, absent elements stay absent. `args` are the scalar arguments, a value a step each,
 // those that were left out not among them.

@@ -49,11 +49,13 @@ int ProbesFor(int bits_per_key) {
 
 uint64_t FilterHash(std::string_view user_key) { return Checksum64(user_key); }
 
-void FilterBuilder::AddPrefix(std::string_view user_key) {
-  const std::string_view prefix = user_key.substr(0, prefix_bytes_);
-  if (prefix == last_prefix_) return;
-  last_prefix_.assign(prefix);
-  if (prefix.size() < user_key.size()) hashes_.push_back(FilterHash(prefix));
+void FilterBuilder::Add(std::string_view user_key) {
+  if (prefix_bytes_ > 0 && user_key.size() >= prefix_bytes_) {
+    user_key = user_key.substr(0, prefix_bytes_);
+    if (user_key == last_prefix_) return;
+    last_prefix_.assign(user_key);
+  }
+  hashes_.push_back(FilterHash(user_key));
 }
 
 size_t FilterBuilder::LineCount() const {

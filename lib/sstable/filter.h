@@ -32,16 +32,13 @@ uint64_t FilterHash(std::string_view user_key);
 
 class FilterBuilder {
  public:
-  // `bits_per_key` 1 to 64. `prefix_bytes` > 0: the first so many bytes of each key can be asked
-  // for as well.
+  // `bits_per_key` 1 to 64. `prefix_bytes` > 0: of each key the first so many bytes are added,
+  // once, in place of the key.
   explicit FilterBuilder(int bits_per_key, size_t prefix_bytes = 0)
       : bits_per_key_(bits_per_key), prefix_bytes_(prefix_bytes) {}
 
-  // In key order. 8 bytes of memory a key (and a prefix) until Finish.
-  void Add(std::string_view user_key) {
-    hashes_.push_back(FilterHash(user_key));
-    if (prefix_bytes_ > 0 && user_key.size() >= prefix_bytes_) AddPrefix(user_key);
-  }
+  // In key order, each once. 8 bytes of memory a key (or prefix) until Finish.
+  void Add(std::string_view user_key);
   // The bytes of the filter block. REQUIRES: at least one key.
   std::string Finish() const;
   bool empty() const { return hashes_.empty(); }
@@ -49,7 +46,6 @@ class FilterBuilder {
 
  private:
   size_t LineCount() const;
-  void AddPrefix(std::string_view user_key);
 
   const int bits_per_key_;
   const size_t prefix_bytes_;

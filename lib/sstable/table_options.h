@@ -26,8 +26,8 @@ struct TableOptions {
   // Bits of Bloom filter per distinct user key; 0 = no filter. 10 lets about 1 % of the lookups of
   // absent keys through, 16 about 0.2 %. At most 64.
   int filter_bits_per_key = 10;
-  // The first so many bytes of each user key that has them go into the filter too, each such prefix
-  // once, for TableReader::MayContainPrefix; 0 = none. At most 65,536.
+  // Of each user key that has so many, the first bytes go into the filter in place of the key, each
+  // such prefix once, for TableReader::MayContainPrefix; 0 = whole keys. At most 65,536.
   size_t filter_prefix_bytes = 0;
   // The last bytes of each key that order versions and are no part of the user key: see
   // key_order.h. 0 or 8.

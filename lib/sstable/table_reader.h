@@ -56,11 +56,17 @@ class TableReader {
   absl::StatusOr<bool> Get(const TableReadOptions& options, std::string_view target,
                            FoundEntry* found) const;
 
-  // False: no entry has this user key. True: probably one has. No I/O.
-  bool MayContain(std::string_view user_key) const { return MayContainHash(FilterHash(user_key)); }
+  // False: no entry has this user key. True: probably one has, or the filter knows prefixes, and
+  // one has that of the key. No I/O.
+  bool MayContain(std::string_view user_key) const {
+    return MayContain(user_key, FilterHash(user_key));
+  }
   // The same for whoever asks many tables: `hash` is FilterHash of the user key.
-  bool MayContainHash(uint64_t hash) const {
-    return !filter_.has_value() || filter_->MayContain(hash);
+  bool MayContain(std::string_view user_key, uint64_t hash) const {
+    if (!filter_.has_value()) return true;
+    const size_t known_bytes = properties_.filter_prefix_bytes;
+    const bool whole = known_bytes == 0 || user_key.size() <= known_bytes;
+    return filter_->MayContain(whole ? hash : FilterHash(user_key.substr(0, known_bytes)));
   }
   // False: no entry's user key begins with `prefix`. True: one may, or the filter cannot tell,
   // because it knows no prefixes or only longer ones. No I/O.

@@ -93,19 +93,42 @@ absl::Status AppenderImpl::CheckHandles(std::span<const SeriesHandle> series) {
       StrCat("not a handle of this database: ", static_cast<uint64_t>(greatest)));
 }
 
-absl::Status AppenderImpl::CheckLengths(size_t series, size_t times, size_t values) {
-  if (series == times && times == values) return absl::OkStatus();
-  return absl::InvalidArgumentError(StrCat("columns of different length: ", series, " series, ",
-                                           times, " times, ", values, " values"));
+absl::Status AppenderImpl::CheckLength(std::string_view what, size_t length, size_t values) {
+  if (length == values) return absl::OkStatus();
+  return Refuse(values, absl::InvalidArgumentError(StrCat("columns of different length: ", length,
+                                                          " ", what, ", ", values, " values")));
 }
 
-void AppenderImpl::AppendRefs(std::span<const SeriesHandle> series) {
-  std::vector<SeriesRef>& refs = batch_.samples.refs;
-  const size_t before = refs.size();
-  refs.resize(before + series.size());
-  for (size_t i = 0; i < series.size(); ++i) {
-    refs[before + i] = static_cast<SeriesRef>(series[i]);
+// One handle or one time is that of all values.
+absl::Status AppenderImpl::Append(std::span<const SeriesHandle> series,
+                                  std::span<const int64_t> timestamps_ms,
+                                  std::span<const double> values) {
+  const size_t count = values.size();
+  absl::Status status = CheckHandles(series);
+  if (status.ok() && count > 0) {
+    const auto [first, last] = std::minmax_element(timestamps_ms.begin(), timestamps_ms.end());
+    status = CheckTimes(*first, *last, [&, first = first, last = last](bool is_first) {
+      const auto at = static_cast<size_t>((is_first ? first : last) - timestamps_ms.begin());
+      return timestamps_ms.size() == 1 && count > 1
+                 ? "a scrape"
+                 : NameOf(series[std::min(at, series.size() - 1)]);
+    });
   }
+  if (!status.ok()) return Refuse(count, std::move(status));
+  SampleBatch& samples = batch_.samples;
+  const size_t before = samples.size();
+  samples.refs.resize(before + count, series.empty() ? 0 : static_cast<SeriesRef>(series[0]));
+  if (series.size() == count) {
+    for (size_t i = 0; i < count; ++i) samples.refs[before + i] = static_cast<SeriesRef>(series[i]);
+  }
+  if (timestamps_ms.size() == count) {
+    samples.timestamps_ms.insert(samples.timestamps_ms.end(), timestamps_ms.begin(),
+                                 timestamps_ms.end());
+  } else {
+    samples.timestamps_ms.resize(before + count, timestamps_ms[0]);
+  }
+  samples.values.insert(samples.values.end(), values.begin(), values.end());
+  return absl::OkStatus();
 }
 
 absl::Status AppenderImpl::Add(const Labels& labels, int64_t timestamp_ms, double value) {
@@ -153,59 +176,27 @@ absl::StatusOr<SeriesHandle> AppenderImpl::Resolve(const Labels& labels) {
 }
 
 absl::Status AppenderImpl::Add(SeriesHandle series, int64_t timestamp_ms, double value) {
-  return AddBatch({&series, 1}, {&timestamp_ms, 1}, {&value, 1});
+  return Append({&series, 1}, {&timestamp_ms, 1}, {&value, 1});
 }
 
 absl::Status AppenderImpl::AddAt(int64_t timestamp_ms, std::span<const SeriesHandle> series,
                                  std::span<const double> values) {
-  absl::Status status = CheckLengths(series.size(), values.size(), values.size());
-  if (status.ok()) status = CheckHandles(series);
-  if (status.ok()) {
-    status = CheckTimes(timestamp_ms, timestamp_ms, [](bool) { return std::string("a scrape"); });
-  }
-  if (!status.ok()) return Refuse(values.size(), std::move(status));
-  AppendRefs(series);
-  SampleBatch& samples = batch_.samples;
-  samples.timestamps_ms.insert(samples.timestamps_ms.end(), values.size(), timestamp_ms);
-  samples.values.insert(samples.values.end(), values.begin(), values.end());
-  return absl::OkStatus();
+  TINYOBS_RETURN_IF_ERROR(CheckLength("series", series.size(), values.size()));
+  return Append(series, {&timestamp_ms, 1}, values);
 }
 
 absl::Status AppenderImpl::AddBatch(std::span<const SeriesHandle> series,
                                     std::span<const int64_t> timestamps_ms,
                                     std::span<const double> values) {
-  absl::Status status = CheckLengths(series.size(), timestamps_ms.size(), values.size());
-  if (status.ok()) status = CheckHandles(series);
-  if (status.ok() && !values.empty()) {
-    const auto [first, last] = std::minmax_element(timestamps_ms.begin(), timestamps_ms.end());
-    status = CheckTimes(*first, *last, [&, first = first, last = last](bool is_first) {
-      return NameOf(series[(is_first ? first : last) - timestamps_ms.begin()]);
-    });
-  }
-  if (!status.ok()) return Refuse(values.size(), std::move(status));
-  AppendRefs(series);
-  SampleBatch& samples = batch_.samples;
-  samples.timestamps_ms.insert(samples.timestamps_ms.end(), timestamps_ms.begin(),
-                               timestamps_ms.end());
-  samples.values.insert(samples.values.end(), values.begin(), values.end());
-  return absl::OkStatus();
+  TINYOBS_RETURN_IF_ERROR(CheckLength("series", series.size(), values.size()));
+  TINYOBS_RETURN_IF_ERROR(CheckLength("times", timestamps_ms.size(), values.size()));
+  return Append(series, timestamps_ms, values);
 }
 
 absl::Status AppenderImpl::AddColumn(SeriesHandle series, std::span<const int64_t> timestamps_ms,
                                      std::span<const double> values) {
-  absl::Status status = CheckLengths(values.size(), timestamps_ms.size(), values.size());
-  if (status.ok()) status = CheckHandles({&series, 1});
-  if (status.ok() && !values.empty()) {
-    const auto [first, last] = std::minmax_element(timestamps_ms.begin(), timestamps_ms.end());
-    status = CheckTimes(*first, *last, [&](bool) { return NameOf(series); });
-  }
-  if (!status.ok()) return Refuse(values.size(), std::move(status));
-  SampleBatch& samples = batch_.samples;
-  samples.refs.insert(samples.refs.end(), values.size(), static_cast<SeriesRef>(series));
-  samples.timestamps_ms.insert(samples.timestamps_ms.end(), timestamps_ms.begin(),
-                               timestamps_ms.end());
-  samples.values.insert(samples.values.end(), values.begin(), values.end());
-  return absl::OkStatus();
+  TINYOBS_RETURN_IF_ERROR(CheckLength("times", timestamps_ms.size(), values.size()));
+  return Append({&series, 1}, timestamps_ms, values);
 }
 
 absl::Status AppenderImpl::SetMetadata(std::string_view metric, const MetricMetadata& metadata) {
@@ -234,6 +225,17 @@ absl::Status AppenderImpl::Commit() {
   return status;
 }
 
+absl::Status AppenderImpl::CommitWhatFits(uint64_t* left_out, absl::Status* why) {
+  batch_.keep_what_fits = true;
+  const absl::Status status = batch_.empty() ? absl::OkStatus() : environment_.commit(&batch_);
+  const uint64_t refused = status.ok() ? batch_.left_out : batch_.samples.size() + batch_.left_out;
+  environment_.samples_rejected->fetch_add(refused, std::memory_order_relaxed);
+  *left_out = batch_.left_out;
+  *why = batch_.why_left_out;
+  Rollback();
+  return status;
+}
+
 void AppenderImpl::Rollback() {
   batch_.samples.clear();
   batch_.metadata.clear();
@@ -241,6 +243,9 @@ void AppenderImpl::Rollback() {
   batch_.by_labels.clear();
   batch_.names.reset();
   batch_.oldest_ms = INT64_MAX;
+  batch_.keep_what_fits = false;
+  batch_.left_out = 0;
+  batch_.why_left_out = absl::OkStatus();
   unknown_by_labels_.clear();
 }
 

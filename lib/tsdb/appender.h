@@ -48,6 +48,10 @@ struct CommitBatch {
   std::vector<std::pair<size_t, size_t>> by_labels;
   std::optional<SeriesNames> names;
   uint64_t removals = 0;  // of the index then
+  // Leave out new series beyond a limit, and count their samples, instead of refusing the batch.
+  bool keep_what_fits = false;
+  uint64_t left_out = 0;
+  absl::Status why_left_out;
 
   bool empty() const { return samples.refs.empty() && metadata.empty(); }
   // The leader's: series that were found by labels and have left memory since are unknown again.
@@ -83,6 +87,7 @@ class AppenderImpl : public Appender {
                          std::span<const double> values) override;
   absl::Status SetMetadata(std::string_view metric, const MetricMetadata& metadata) override;
   absl::Status Commit() override;
+  absl::Status CommitWhatFits(uint64_t* left_out, absl::Status* why) override;
   void Rollback() override;
 
  private:
@@ -92,9 +97,10 @@ class AppenderImpl : public Appender {
                           const std::function<std::string(bool first)>& describe);
   std::string NameOf(SeriesHandle series) const;
   absl::Status CheckHandles(std::span<const SeriesHandle> series);
-  absl::Status CheckLengths(size_t series, size_t times, size_t values);
+  absl::Status CheckLength(std::string_view what, size_t length, size_t values);
   absl::Status Refuse(size_t samples, absl::Status status);
-  void AppendRefs(std::span<const SeriesHandle> series);
+  absl::Status Append(std::span<const SeriesHandle> series, std::span<const int64_t> timestamps_ms,
+                      std::span<const double> values);
 
   const Environment environment_;
   CommitBatch batch_;

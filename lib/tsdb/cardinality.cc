@@ -108,6 +108,26 @@ absl::Status Cardinality::Admit(std::span<const NewcomerLabels> series, int64_t 
   return limits_.dry_run ? absl::OkStatus() : status;
 }
 
+absl::Status Cardinality::AdmitWhatFits(std::span<const NewcomerLabels> series, int64_t now_ms,
+                                        std::string* warning, std::vector<bool>* admitted) {
+  absl::Status all = Admit(series, now_ms, warning);
+  admitted->assign(series.size(), all.ok());
+  if (all.ok()) return all;
+  MutexLock lock(&mutex_);
+  for (size_t i = 0; i < series.size(); ++i) {
+    if (limits_.series > 0 && total_ >= limits_.series) break;
+    Metric* const metric = Give(series[i].metric);
+    if (limits_.series_per_metric > 0 && metric->series >= limits_.series_per_metric) continue;
+    ++metric->series;
+    ++metric->added;
+    ++total_;
+    ++changes_;
+    --refused_series_;
+    (*admitted)[i] = true;
+  }
+  return all;
+}
+
 void Cardinality::Add(std::string_view metric, uint64_t series) {
   MutexLock lock(&mutex_);
   Metric* const counted = Give(metric);

@@ -60,6 +60,9 @@ class Cardinality {
   // monotonic. `warning` gets a line for the log when some were refused (or would have been), at
   // most once a minute.
   absl::Status Admit(std::span<const NewcomerLabels> series, int64_t now_ms, std::string* warning);
+  // The same, but counts those that fit, in order, and says which they are.
+  absl::Status AdmitWhatFits(std::span<const NewcomerLabels> series, int64_t now_ms,
+                             std::string* warning, std::vector<bool>* admitted);
 
   // Series that are there already, or are gone.
   void Add(std::string_view metric, uint64_t series);

@@ -7,6 +7,7 @@
 #include "lib/base/coding.h"
 #include "lib/base/status_macros.h"
 #include "lib/base/strings.h"
+#include "lib/tsdb/rows.h"
 
 namespace tinyobs::tsdb {
 
@@ -20,23 +21,6 @@ constexpr size_t kMaxBatchBytes = 4 << 20;
 absl::Status BadRow(std::string_view kind, const Iterator& row, std::string_view expected) {
   return absl::DataLossError(StrCat(kind, " row ", EscapeForMessage(row.key()), ": expected ",
                                     expected, ", found ", EscapeForMessage(row.value())));
-}
-
-bool ReadMetadata(ByteReader* reader, MetricMetadata* metadata) {
-  metadata->type = std::string(reader->LengthPrefixed());
-  metadata->help = std::string(reader->LengthPrefixed());
-  metadata->unit = std::string(reader->LengthPrefixed());
-  return reader->ok() && reader->empty();
-}
-
-std::unique_ptr<Iterator> RowsOf(const lsm::Store& store, RowKind kind) {
-  lsm::ReadOptions options;
-  options.lower_bound = RowPrefix(kind);
-  options.upper_bound = PrefixEnd(options.lower_bound);
-  options.fill_cache = false;
-  auto rows = store.NewIterator(options);
-  rows->SeekToFirst();
-  return rows;
 }
 
 absl::StatusOr<NewSeries> ParseSeriesRow(const Iterator& row) {
@@ -69,7 +53,7 @@ absl::Status Catalog::LoadSeries(const lsm::Store& store, size_t most_bytes,
                                  std::vector<SeriesId>* twins) {
   // Rows come in the order of ids, posting lists want the order of refs: they come last.
   std::unique_ptr<SeriesTable> table = index_->NewTable();
-  const auto rows = RowsOf(store, RowKind::kSeries);
+  const auto rows = RowsOf(&store, RowPrefix(RowKind::kSeries));
   for (; rows->Valid(); rows->Next()) {
     TINYOBS_ASSIGN_OR_RETURN(const NewSeries series, ParseSeriesRow(*rows));
     if (!table->Insert(series.ref, series.id, series.canonical_labels)) {
@@ -91,7 +75,7 @@ absl::Status Catalog::LoadSeries(const lsm::Store& store, size_t most_bytes,
 absl::Status Catalog::LoadMissing(const lsm::Store& store) {
   if (std::max(index_->series_end(), saved_end()) >= stored_next_ref_) return absl::OkStatus();
   std::vector<NewSeries> missing;
-  const auto rows = RowsOf(store, RowKind::kSeries);
+  const auto rows = RowsOf(&store, RowPrefix(RowKind::kSeries));
   for (; rows->Valid(); rows->Next()) {
     TINYOBS_ASSIGN_OR_RETURN(NewSeries series, ParseSeriesRow(*rows));
     if (series.ref >= index_->series_end()) missing.push_back(std::move(series));
@@ -104,7 +88,7 @@ absl::Status Catalog::LoadMissing(const lsm::Store& store) {
 }
 
 absl::Status Catalog::LoadNext(const lsm::Store& store) {
-  const auto row = RowsOf(store, RowKind::kNext);
+  const auto row = RowsOf(&store, RowPrefix(RowKind::kNext));
   if (!row->Valid()) return row->status();
   ByteReader value(row->value());
   const uint64_t next_ref = value.BoundedVarint64(uint64_t{kMaxSeriesRef} + 1);
@@ -119,17 +103,18 @@ void Catalog::PutNext(lsm::WriteBatch* batch) const {
   std::string value;
   PutVarint64(&value, index_->next_ref());
   PutVarint64(&value, index_->next_metric_id());
-  batch->Put(NextRowKey(), value);
+  batch->Put(RowPrefix(RowKind::kNext), value);
 }
 
 absl::Status Catalog::LoadMetadata(const lsm::Store& store) {
   const size_t prefix_bytes = RowPrefix(RowKind::kMetricMetadata).size();
-  const auto rows = RowsOf(store, RowKind::kMetricMetadata);
+  const auto rows = RowsOf(&store, RowPrefix(RowKind::kMetricMetadata));
   MutexLock lock(&mutex_);
   for (; rows->Valid(); rows->Next()) {
     ByteReader value(rows->value());
     Entry entry;
-    if (!ReadMetadata(&value, &entry.metadata)) {
+    entry.metadata = ReadMetadata(&value);
+    if (!value.ok() || !value.empty()) {
       return BadRow("metadata", *rows, "type, help and unit");
     }
     metadata_.insert_or_assign(std::string(rows->key().substr(prefix_bytes)), std::move(entry));

@@ -8,6 +8,7 @@
 #include "lib/base/status_macros.h"
 #include "lib/tsdb/chunk_scan.h"
 #include "lib/tsdb/chunk_store.h"
+#include "lib/tsdb/rows.h"
 
 namespace tinyobs::tsdb {
 
@@ -109,11 +110,8 @@ ChunkStore::DropEnds ChunkStore::EndsAt(int64_t raw_ms, int64_t five_minutes_ms,
 
 absl::Status ChunkStore::DeleteTouched(Tier tier, uint32_t partition,
                                        lsm::WriteBatch* batch) const {
-  lsm::ReadOptions options;
-  options.prefix = TouchedPrefix(tier, partition);
-  options.fill_cache = false;
-  const auto rows = store_->NewIterator(options);
-  for (rows->SeekToFirst(); rows->Valid(); rows->Next()) batch->Delete(rows->key());
+  const auto rows = RowsOf(store_, TouchedPrefix(tier, partition));
+  for (; rows->Valid(); rows->Next()) batch->Delete(rows->key());
   return rows->status();
 }
 
@@ -209,11 +207,8 @@ absl::StatusOr<uint64_t> ChunkStore::DeleteRange(std::span<const SeriesId> serie
     for (size_t begin = 0; begin < series.size(); begin += kDeleteBatchSeries) {
       const auto some = series.subspan(begin, std::min(kDeleteBatchSeries, series.size() - begin));
       MutexLock turn(&turn_);
-      lsm::ReadOptions options;
-      options.lower_bound = SeriesPrefix(Tier::kRaw, partition, some.front());
-      options.upper_bound = PrefixEnd(SeriesPrefix(Tier::kRaw, partition, some.back()));
-      options.fill_cache = false;
-      const auto rows = store_->NewIterator(options);
+      const auto rows = RowsBetween(store_, SeriesPrefix(Tier::kRaw, partition, some.front()),
+                                    PrefixEnd(SeriesPrefix(Tier::kRaw, partition, some.back())));
       lsm::WriteBatch batch;
       staged_.clear();
       uint64_t gone = 0;

@@ -5,6 +5,7 @@
 #include "lib/base/coding.h"
 #include "lib/base/status_macros.h"
 #include "lib/tsdb/chunk_store.h"
+#include "lib/tsdb/rows.h"
 #include "lib/tsdb/window_rows.h"
 
 namespace tinyobs::tsdb {
@@ -25,12 +26,9 @@ absl::Status ChunkStore::TouchAgain(Tier tier, uint32_t partition, SeriesId seri
 }
 
 absl::Status ChunkStore::RecountWindows(Tier tier, HighestIds* highest, lsm::WriteBatch* batch) {
-  lsm::ReadOptions options;
-  options.prefix = std::string(1, static_cast<char>(tier));
-  options.fill_cache = false;
-  const auto rows = store_->NewIterator(options);
+  const auto rows = RowsOf(store_, TierPrefix(tier));
   std::vector<chunk::Window> windows;
-  for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
+  for (; rows->Valid(); rows->Next()) {
     ChunkKey key;
     windows.clear();
     if (!DecodeChunkKey(rows->key(), &key)) continue;
@@ -50,10 +48,6 @@ absl::Status ChunkStore::RecountWindows(Tier tier, HighestIds* highest, lsm::Wri
 
 absl::StatusOr<ChunkStore::HighestIds> ChunkStore::Recount() {
   MutexLock turn(&turn_);
-  lsm::ReadOptions options;
-  options.prefix = std::string(1, static_cast<char>(Tier::kRaw));
-  options.fill_cache = false;
-  const auto rows = store_->NewIterator(options);
   HighestIds highest;
   // As if nothing had been known.
   staged_.clear();
@@ -66,7 +60,7 @@ absl::StatusOr<ChunkStore::HighestIds> ChunkStore::Recount() {
   const Partitioning& days = partitioning(Tier::kFiveMinutes);
   ColumnMerger merger;
   Columns columns;
-  rows->SeekToFirst();
+  const auto rows = RowsOf(store_, TierPrefix(Tier::kRaw));
   while (rows->Valid()) {
     const std::string prefix(rows->key().substr(0, kSeriesPrefixBytes));
     merger.Start({});
@@ -96,9 +90,8 @@ absl::StatusOr<ChunkStore::HighestIds> ChunkStore::Recount() {
     counts.Include(of_series.oldest_ms, of_series.newest_ms);
   }
   TINYOBS_RETURN_IF_ERROR(rows->status());
-  options.prefix = std::string(1, static_cast<char>(Tier::kIdle));
-  const auto idle = store_->NewIterator(options);
-  for (idle->SeekToFirst(); idle->Valid(); idle->Next()) {
+  const auto idle = RowsOf(store_, TierPrefix(Tier::kIdle));
+  for (; idle->Valid(); idle->Next()) {
     ByteReader id(idle->key().substr(std::min(idle->key().size(), kChunkPrefixBytes)));
     highest.Include(id.BigEndian64());
   }

@@ -13,9 +13,12 @@ namespace {
 
 constexpr uint8_t kPartitionRowVersion = 1;
 
+absl::Status Of(const ChunkKey& key, const absl::Status& status) {
+  return WithContext(status, StrCat("chunk of series ", key.series, " in partition ", key.partition,
+                                    " at offset ", key.offset_ms, " ms"));
+}
 absl::Status Damaged(const ChunkKey& key, std::string_view what) {
-  return absl::DataLossError(StrCat("chunk of series ", key.series, " in partition ", key.partition,
-                                    " at offset ", key.offset_ms, " ms: ", what));
+  return Of(key, absl::DataLossError(ToAbsl(what)));
 }
 
 }  // namespace
@@ -54,10 +57,7 @@ absl::StatusOr<StoredChunk> ParseStoredChunk(const ChunkKey& key, const Partitio
   }
   stored.bytes = reader.rest();
   auto header = chunk::ReadHeader(stored.bytes);
-  if (!header.ok()) {
-    const absl::Status named = Damaged(key, FromAbsl(header.status().message()));
-    return absl::Status(header.status().code(), named.message());
-  }
+  if (!header.ok()) return Of(key, header.status());
   stored.header = *header;
   if (header->count <= samples) {
     return Damaged(key, StrCat("expected more than ", samples, " samples, found ", header->count));
@@ -76,11 +76,14 @@ absl::StatusOr<StoredChunk> ParseStoredChunk(const ChunkKey& key, const Partitio
 
 absl::StatusOr<StoredChunk> ParseStoredChunk(std::string_view key, const Partitioning& partitioning,
                                              std::string_view value) {
-  ChunkKey decoded;
-  if (!DecodeChunkKey(key, &decoded)) {
-    return absl::DataLossError(StrCat("not the key of a chunk: ", EscapeForMessage(key)));
-  }
+  TINYOBS_ASSIGN_OR_RETURN(const ChunkKey decoded, ParseChunkKey(key));
   return ParseStoredChunk(decoded, partitioning, value);
+}
+
+absl::StatusOr<ChunkKey> ParseChunkKey(std::string_view bytes) {
+  ChunkKey key;
+  if (DecodeChunkKey(bytes, &key)) return key;
+  return absl::DataLossError(StrCat("not the key of a chunk: ", EscapeForMessage(bytes)));
 }
 
 absl::Status AddStoredChunk(const StoredChunk& stored, ColumnMerger* merger) {

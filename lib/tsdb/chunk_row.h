@@ -39,6 +39,8 @@ absl::StatusOr<StoredChunk> ParseStoredChunk(const ChunkKey& key, const Partitio
                                              std::string_view value);
 absl::StatusOr<StoredChunk> ParseStoredChunk(std::string_view key, const Partitioning& partitioning,
                                              std::string_view value);
+// DataLoss: not the key of a chunk, or of windows.
+absl::StatusOr<ChunkKey> ParseChunkKey(std::string_view bytes);
 // Adds the chunk's samples. DataLoss.
 absl::Status AddStoredChunk(const StoredChunk& stored, ColumnMerger* merger);
 

@@ -9,6 +9,7 @@
 #include "lib/base/status_macros.h"
 #include "lib/base/strings.h"
 #include "lib/tsdb/chunk_scan.h"
+#include "lib/tsdb/rows.h"
 
 namespace tinyobs::tsdb {
 
@@ -33,12 +34,10 @@ absl::StatusOr<ChunkStore::DropEnds> ChunkStore::LoadDropped() {
 }
 
 absl::Status ChunkStore::LoadTouched() {
-  lsm::ReadOptions options;
-  options.prefix = RowPrefix(RowKind::kTouched);
-  options.fill_cache = false;
-  const auto rows = store_->NewIterator(options);
-  for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
-    ByteReader key(rows->key().substr(options.prefix.size()));
+  const std::string prefix = RowPrefix(RowKind::kTouched);
+  const auto rows = RowsOf(store_, prefix);
+  for (; rows->Valid(); rows->Next()) {
+    ByteReader key(rows->key().substr(prefix.size()));
     const uint8_t tier = key.Byte();
     const uint32_t partition = key.BigEndian32();
     key.BigEndian64();
@@ -57,13 +56,12 @@ absl::Status ChunkStore::Load(bool read_only) {
   MutexLock ageing(&ageing_turn_);
   MutexLock turn(&turn_);
   TINYOBS_ASSIGN_OR_RETURN(const DropEnds ends, LoadDropped());
-  lsm::ReadOptions options;
-  options.prefix = RowPrefix(RowKind::kPartition);
-  const auto rows = store_->NewIterator(options);
+  const std::string prefix = RowPrefix(RowKind::kPartition);
+  const auto rows = RowsOf(store_, prefix);
   staged_.clear();
   lsm::WriteBatch gone;
-  for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
-    ByteReader key(rows->key().substr(options.prefix.size()));
+  for (; rows->Valid(); rows->Next()) {
+    ByteReader key(rows->key().substr(prefix.size()));
     const uint8_t number = key.Byte();
     const uint32_t partition = key.BigEndian32();
     PartitionCounts counts;
@@ -155,11 +153,8 @@ absl::Status ChunkStore::WriteWithLook(std::span<const NewChunk> chunks, lsm::Wr
   // Stable: within a series the order is that of writing.
   std::stable_sort(order.begin(), order.end(),
                    [&place](const NewChunk* a, const NewChunk* b) { return place(a) < place(b); });
-  lsm::ReadOptions options;
-  options.lower_bound = SeriesPrefix(Tier::kRaw, place(order.front()).first, 0);
-  options.upper_bound = PrefixEnd(ChunkPrefix(Tier::kRaw, place(order.back()).first));
-  options.fill_cache = false;
-  const auto rows = store_->NewIterator(options);
+  const auto rows = RowsBetween(store_, ChunkPrefix(Tier::kRaw, place(order.front()).first),
+                                PrefixEnd(ChunkPrefix(Tier::kRaw, place(order.back()).first)));
   for (auto begin = order.begin(); begin != order.end();) {
     const auto end = std::find_if(
         begin, order.end(), [&](const NewChunk* chunk) { return place(chunk) != place(*begin); });

@@ -68,7 +68,6 @@ class ChunkStore {
   absl::Status Load(bool read_only = false) ABSL_LOCKS_EXCLUDED(turn_);
 
   // --- writing chunks
-  using NewChunk = tsdb::NewChunk;
   Mutex& turn() ABSL_LOCK_RETURNED(turn_) { return turn_; }
   // Writes chunks, those of a series in the order they were written, as one batch; after OK,
   // Publish() makes the counts visible. For each series with a chunk that may overlap, its chunks
@@ -109,10 +108,6 @@ class ChunkStore {
   // dropped, of all tiers.
   absl::StatusOr<uint64_t> DropBefore(const DropEnds& ends, lsm::WriteBatch also = {})
       ABSL_LOCKS_EXCLUDED(ageing_turn_, turn_);
-  absl::StatusOr<uint64_t> DropBefore(int64_t time_ms, lsm::WriteBatch also = {})
-      ABSL_LOCKS_EXCLUDED(ageing_turn_, turn_) {
-    return DropBefore(EndsAt(time_ms, time_ms, time_ms), std::move(also));
-  }
   // Unlinks the files of the raw partitions that ended at or before `time_ms`, as far as they are
   // in files, and nothing else: works on a full disk. DropBefore must follow; until then the counts
   // are too high.
@@ -122,10 +117,6 @@ class ChunkStore {
   // Downsampler::DeleteRange.
   absl::StatusOr<uint64_t> DeleteRange(std::span<const SeriesId> series, TimeRange range)
       ABSL_LOCKS_EXCLUDED(ageing_turn_, turn_);
-  absl::StatusOr<uint64_t> DeleteRange(SeriesId series, TimeRange range)
-      ABSL_LOCKS_EXCLUDED(ageing_turn_, turn_) {
-    return DeleteRange({&series, 1}, range);
-  }
 
   // --- reading
   // Over all partitions.

@@ -33,16 +33,14 @@ void ReadNewSeries(ByteReader* reader, std::vector<NewSeries>* out) {
   }
 }
 
-void ReadMetadata(ByteReader* reader, std::vector<NamedMetadata>* out) {
+void ReadAllMetadata(ByteReader* reader, std::vector<NamedMetadata>* out) {
   const uint64_t count = ReadCount(reader, 4);
   out->clear();
   out->reserve(count);
   for (uint64_t i = 0; i < count && reader->ok(); ++i) {
     NamedMetadata& named = out->emplace_back();
     named.metric = std::string(reader->LengthPrefixed());
-    named.metadata.type = std::string(reader->LengthPrefixed());
-    named.metadata.help = std::string(reader->LengthPrefixed());
-    named.metadata.unit = std::string(reader->LengthPrefixed());
+    named.metadata = ReadMetadata(reader);
   }
 }
 
@@ -89,6 +87,14 @@ void PutMetadata(const MetricMetadata& metadata, std::string* out) {
   PutLengthPrefixed(out, metadata.type);
   PutLengthPrefixed(out, metadata.help);
   PutLengthPrefixed(out, metadata.unit);
+}
+
+MetricMetadata ReadMetadata(ByteReader* reader) {
+  MetricMetadata metadata;  // in this order
+  metadata.type = std::string(reader->LengthPrefixed());
+  metadata.help = std::string(reader->LengthPrefixed());
+  metadata.unit = std::string(reader->LengthPrefixed());
+  return metadata;
 }
 
 void BeginCommit(std::span<const NewSeries> new_series, std::span<const NamedMetadata> metadata,
@@ -166,7 +172,7 @@ absl::Status CommitDecoder::Decode(std::string_view record, DecodedCommit* out) 
         StrCat("head log record of kind ", kind, ", this version knows ", kCommitRecord));
   }
   ReadNewSeries(&reader, &out->new_series);
-  ReadMetadata(&reader, &out->metadata);
+  ReadAllMetadata(&reader, &out->metadata);
   const std::string_view samples = reader.rest();
   if (reader.ok() &&
       DecodeSamples(samples.data(), samples.data() + samples.size(), &out->samples) != nullptr) {

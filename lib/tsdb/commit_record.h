@@ -43,6 +43,7 @@ struct NamedMetadata {
 };
 
 void PutMetadata(const MetricMetadata& metadata, std::string* out);
+MetricMetadata ReadMetadata(ByteReader* reader);
 
 // Appends the beginning of a record: all but its samples, which a SampleSectionWriter adds.
 // REQUIRES: series ascend by ref.

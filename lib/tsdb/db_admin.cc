@@ -16,11 +16,17 @@ namespace tinyobs::tsdb {
 
 namespace {
 
-// Series taken out of memory in one turn of the queue: a millisecond or two.
+// Series taken out of memory, or frozen, in one turn of the queue: a millisecond or two.
 constexpr size_t kRemovedPerTurn = 1024;
-// A series is idle when it has had no sample for this part of a partition, and is looked for as
-// often: so it leaves memory one to two of these after its last sample.
+// Series that are looked at in one.
+constexpr size_t kLookedAtPerTurn = 1 << 14;
+// A series is idle when it has had no sample for half a partition; for a quarter, when that is so
+// many of its intervals: under churn those that wait to go are as many as those that live.
 constexpr int64_t kIdleFraction = 2;
+constexpr int64_t kSoonIdleFraction = 4;
+constexpr int64_t kIntervalsMissed = 4;
+// How often they are looked for.
+constexpr int64_t kLookFraction = 8;
 // It takes a checkpoint to let series go, so some must have gathered.
 constexpr size_t kLeastIdleSeries = 256;
 constexpr size_t kLeastIdleFraction = 16;
@@ -143,24 +149,16 @@ int64_t DbImpl::LastSampleMs(SeriesRef ref) const {
   return std::max(head_.LastMs(ref), horizon_ms_);
 }
 
-// Series without a sample since `before_ms`; `maybe`: also those of which only the LSM knows
-// whether they had one.
-std::vector<SeriesRef> DbImpl::FindIdle(int64_t before_ms, bool maybe) {
-  constexpr SeriesRef kPerTurn = 1 << 14;
+// Series in memory that `is_idle` says are.
+std::vector<SeriesRef> DbImpl::FindIdle(const std::function<bool(SeriesRef ref)>& is_idle) {
   std::vector<SeriesRef> idle;
-  const SeriesRef end = index_.ref_limit();
-  for (SeriesRef begin = 0; begin < end; begin += kPerTurn) {
-    queue_
-        .RunAlone([&]() -> absl::Status {
-          for (SeriesRef ref = begin; ref < std::min(end, begin + kPerTurn); ++ref) {
-            if (!head_.Contains(ref)) continue;
-            const int64_t last_ms = maybe ? head_.LastMs(ref) : LastSampleMs(ref);
-            if (last_ms < before_ms) idle.push_back(ref);
-          }
-          return absl::OkStatus();
-        })
-        .IgnoreError();
-  }
+  InTurns(index_.ref_limit(), kLookedAtPerTurn, [&](size_t begin, size_t end) {
+    for (size_t at = begin; at < end; ++at) {
+      const auto ref = static_cast<SeriesRef>(at);
+      if (head_.Contains(ref) && is_idle(ref)) idle.push_back(ref);
+    }
+    return absl::OkStatus();
+  }).IgnoreError();
   return idle;
 }
 
@@ -171,50 +169,48 @@ bool DbImpl::MayGo(SeriesRef ref) const {
 
 absl::Status DbImpl::RetireIdleSeries() {
   const int64_t now_ms = clock_->NowMs();
-  const int64_t idle_ms = std::max<int64_t>(1, partitioning_.partition_ms() / kIdleFraction);
+  const int64_t look_ms = std::max<int64_t>(1, partitioning_.partition_ms() / kLookFraction);
   const int64_t begin_ms = partitioning_.StartOf(now_ms);
-  const int64_t due_ms = begin_ms + (now_ms - begin_ms) / idle_ms * idle_ms;
+  const int64_t due_ms = begin_ms + (now_ms - begin_ms) / look_ms * look_ms;
   if (due_ms == retired_at_ms_) return absl::OkStatus();
   retired_at_ms_ = due_ms;
-  const int64_t before_ms = due_ms - idle_ms;
+  const int64_t idle_ms = partitioning_.partition_ms() / kIdleFraction;
+  const int64_t soon_ms = partitioning_.partition_ms() / kSoonIdleFraction;
   const NamesWatch watch(this);  // first: what is named after a look must be known
-  const std::vector<SeriesRef> idle = FindIdle(before_ms, /*maybe=*/false);
+  const std::vector<SeriesRef> idle = FindIdle([&](SeriesRef ref) {
+    const int64_t last_ms = LastSampleMs(ref);
+    const int64_t step_ms = head_.StepMs(ref);
+    return last_ms < due_ms - idle_ms ||
+           (step_ms > 0 && last_ms < due_ms - std::max(soon_ms, kIntervalsMissed * step_ms));
+  });
   const size_t least = std::max<size_t>(kLeastIdleSeries, index_.size() / kLeastIdleFraction);
   if (idle.size() < least) return absl::OkStatus();
   TINYOBS_RETURN_IF_ERROR(DropSeriesSnapshot());
   // What they still have in the head will not grow: the checkpoint has it sealed.
-  for (size_t begin = 0; begin < idle.size(); begin += kRemovedPerTurn) {
-    const size_t end = std::min(begin + kRemovedPerTurn, idle.size());
-    TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([&]() -> absl::Status {
-      for (size_t i = begin; i < end; ++i) {
-        head_.Freeze(idle[i], idle[i] + 1, MonotonicMs(), /*everything=*/true);
-      }
-      return absl::OkStatus();
-    }));
-  }
+  TINYOBS_RETURN_IF_ERROR(InTurns(idle.size(), kRemovedPerTurn, [&](size_t begin, size_t end) {
+    for (size_t i = begin; i < end; ++i) {
+      head_.Freeze(idle[i], idle[i] + 1, MonotonicMs(), /*everything=*/true);
+    }
+    return absl::OkStatus();
+  }));
   TINYOBS_RETURN_IF_ERROR(RotateAndCheckpoint());
   TINYOBS_RETURN_IF_ERROR(RemoveSeries(idle, /*go_idle=*/true, /*look=*/false));
   return absl::OkStatus();
 }
 
 absl::Status DbImpl::RemoveSeries(std::span<const SeriesRef> candidates, bool go_idle, bool look) {
-  for (size_t begin = 0; begin < candidates.size(); begin += kRemovedPerTurn) {
-    const auto slice =
-        candidates.subspan(begin, std::min(kRemovedPerTurn, candidates.size() - begin));
-    TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([&]() -> absl::Status {
-      std::vector<SeriesRef> refs;
-      for (const SeriesRef ref : slice) {
-        if (!MayGo(ref)) continue;
-        if (look) {
-          TINYOBS_ASSIGN_OR_RETURN(const auto last, chunks_->LastPartitionOf(index_.IdOf(ref)));
-          if (last.has_value()) continue;
-        }
-        refs.push_back(ref);
+  return InTurns(candidates.size(), kRemovedPerTurn, [&](size_t begin, size_t end) -> absl::Status {
+    std::vector<SeriesRef> refs;
+    for (const SeriesRef ref : candidates.subspan(begin, end - begin)) {
+      if (!MayGo(ref)) continue;
+      if (look) {
+        TINYOBS_ASSIGN_OR_RETURN(const auto last, chunks_->LastPartitionOf(index_.IdOf(ref)));
+        if (last.has_value()) continue;
       }
-      return TakeOut(refs, go_idle);
-    }));
-  }
-  return absl::OkStatus();
+      refs.push_back(ref);
+    }
+    return TakeOut(refs, go_idle);
+  });
 }
 
 absl::Status DbImpl::WriteIdle(const lsm::WriteBatch& batch) {
@@ -264,8 +260,9 @@ absl::Status DbImpl::Delete(const std::vector<Matcher>& matchers, TimeRange rang
     if (last.has_value()) continue;
     const Labels labels = selection.groups[entry.group - 1]->LabelsOf(entry.ref);
     const std::string& canonical = labels.canonical_bytes();
-    TINYOBS_ASSIGN_OR_RETURN(const auto found, idle_->Find(canonical, index_.KeyOf(canonical)));
-    if (!found.has_value() || found->id != entry.id) continue;
+    const std::string_view wanted = canonical;
+    TINYOBS_ASSIGN_OR_RETURN(const auto found, idle_->Find({&wanted, 1}));
+    if (!found[0].has_value() || found[0]->id != entry.id) continue;
     TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([&]() -> absl::Status {
       return sealer_->Alone([&]() -> absl::Status {
         lsm::WriteBatch batch;
@@ -284,23 +281,20 @@ absl::Status DbImpl::Delete(const std::vector<Matcher>& matchers, TimeRange rang
 
 // Freezes the series that have something open or late before `time_ms`.
 absl::StatusOr<int64_t> DbImpl::FreezeBefore(int64_t time_ms) {
-  constexpr SeriesRef kPerTurn = 1024;
   HeadPin pin;
   int64_t left_ms = INT64_MAX;
-  const SeriesRef end = index_.ref_limit();
-  for (SeriesRef begin = 0; begin < end; begin += kPerTurn) {
-    TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([&]() -> absl::Status {
-      head_.PinUnfrozen(begin, begin + kPerTurn, &pin);
-      for (const HeadPin::Stretch& stretch : pin.stretches) {
-        if (stretch.first_ms >= time_ms) {
-          left_ms = std::min(left_ms, stretch.first_ms);
-          continue;
+  TINYOBS_RETURN_IF_ERROR(
+      InTurns(index_.ref_limit(), kRemovedPerTurn, [&](size_t begin, size_t end) {
+        head_.PinUnfrozen(static_cast<SeriesRef>(begin), static_cast<SeriesRef>(end), &pin);
+        for (const HeadPin::Stretch& stretch : pin.stretches) {
+          if (stretch.first_ms >= time_ms) {
+            left_ms = std::min(left_ms, stretch.first_ms);
+            continue;
+          }
+          head_.Freeze(stretch.ref, stretch.ref + 1, MonotonicMs(), /*everything=*/true);
         }
-        head_.Freeze(stretch.ref, stretch.ref + 1, MonotonicMs(), /*everything=*/true);
-      }
-      return absl::OkStatus();
-    }));
-  }
+        return absl::OkStatus();
+      }));
   return left_ms;
 }
 
@@ -368,7 +362,10 @@ absl::Status DbImpl::DropTiers(const ChunkStore::DropEnds& ends) {
   }));
   idle_drop.Done();
   head_.SetOldest(left_ms);
-  std::vector<SeriesRef> empty = FindIdle(kept_series_ms, /*maybe=*/checkpointed);
+  // After a checkpoint also those of which only the LSM knows whether they had a sample.
+  std::vector<SeriesRef> empty = FindIdle([&](SeriesRef ref) {
+    return (checkpointed ? head_.LastMs(ref) : LastSampleMs(ref)) < kept_series_ms;
+  });
   if (empty.empty()) return absl::OkStatus();
   if (!checkpointed) {
     TINYOBS_RETURN_IF_ERROR(DropSeriesSnapshot());

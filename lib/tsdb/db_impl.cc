@@ -74,12 +74,12 @@ absl::Status DbImpl::CheckWritable() const {
 absl::Status DbImpl::Admission() {
   TINYOBS_RETURN_IF_ERROR(CheckWritable());
   if (options_.max_storage_bytes > 0) {
-    if (RoomIsLow()) WakeAgeing();
+    if (RoomIsLow()) Wake(&ageing_worker_);
     // With what will be written without any more commits; what is being merged, once more.
     const uint64_t bytes = DiskBytes() + UnflushedBytes();
     if (bytes >= CommitRoomBytes() ||
         bytes + chunks_->merging_bytes() >= options_.max_storage_bytes) {
-      WakeUpkeep();
+      Wake(&upkeep_worker_);
       return absl::ResourceExhaustedError(
           StrCat(path_, ": ", bytes, " bytes on disk or about to be; of the limit of ",
                  options_.max_storage_bytes, " commits may fill ", CommitRoomBytes(),
@@ -121,11 +121,10 @@ absl::Status DbImpl::PlanSeries(CommitBatch* batch, GroupPlan* plan,
   }
   if (!missing.empty()) {
     // Idle series come back under their old ids, and are not new to the limit.
-    std::vector<std::optional<IdleSeries::Found>> idle(missing.size());
-    for (size_t i = 0; i < missing.size(); ++i) {
-      const CommitBatch::Unknown& unknown = batch->unknown[missing[i]];
-      TINYOBS_ASSIGN_OR_RETURN(idle[i], idle_->Find(unknown.canonical_labels, unknown.key));
-    }
+    std::vector<std::string_view> labels;
+    labels.reserve(missing.size());
+    for (const size_t i : missing) labels.push_back(batch->unknown[i].canonical_labels);
+    TINYOBS_ASSIGN_OR_RETURN(const auto idle, idle_->Find(labels));
     if (missing.size() > uint64_t{kMaxSeriesRef} - plan->next_ref) {
       return absl::ResourceExhaustedError(
           StrCat(path_, ": series ever created: the format ends at ", kMaxSeriesRef));
@@ -147,10 +146,16 @@ absl::Status DbImpl::PlanSeries(CommitBatch* batch, GroupPlan* plan,
       if (is_fresh(i)) fresh.push_back({unknown.metric, unknown.canonical_labels});
     }
     std::string warning;
-    const absl::Status admitted = cardinality_.Admit(fresh, MonotonicMs(), &warning);
+    std::vector<bool> fits;  // of fresh
+    absl::Status admitted = batch->keep_what_fits
+                                ? cardinality_.AdmitWhatFits(fresh, MonotonicMs(), &warning, &fits)
+                                : cardinality_.Admit(fresh, MonotonicMs(), &warning);
     if (!warning.empty()) Log(StrCat(path_, ": ", warning));
-    if (!admitted.ok()) return admitted;
+    if (!admitted.ok() && !batch->keep_what_fits) return admitted;
+    batch->why_left_out = std::move(admitted);
+    size_t fresh_at = 0;
     for (size_t i = 0; i < missing.size(); ++i) {
+      if (batch->keep_what_fits && is_fresh(i) && !fits[fresh_at++]) continue;
       CommitBatch::Unknown& unknown = batch->unknown[missing[i]];
       const SeriesRef ref = plan->next_ref++;
       refs[missing[i]] = ref;
@@ -165,6 +170,11 @@ absl::Status DbImpl::PlanSeries(CommitBatch* batch, GroupPlan* plan,
   }
   for (SeriesRef& ref : batch->samples.refs) {
     if (ref >= kUnknownSeries) ref = refs[ref - kUnknownSeries];
+  }
+  if (!batch->why_left_out.ok()) {
+    const size_t before = batch->samples.size();
+    batch->samples.EraseIf([](SeriesRef ref) { return ref == kUnknownSeries; });
+    batch->left_out = before - batch->samples.size();
   }
   return absl::OkStatus();
 }
@@ -196,6 +206,7 @@ absl::Status DbImpl::Plan(CommitBatch* batch, GroupPlan* plan) {
   std::vector<NewSeries> created;
   const size_t fresh_before = plan->fresh_metrics.size();
   TINYOBS_RETURN_IF_ERROR(PlanSeries(batch, plan, &created));
+  if (batch->empty()) return absl::OkStatus();  // nothing of it fits
   std::string record;
   BeginCommit(created, batch->metadata, &record);
   SampleSectionWriter writer(&record);
@@ -270,7 +281,7 @@ void DbImpl::Lead(std::span<Queue::Job* const> jobs) {
   commits_.fetch_add(planned.size(), std::memory_order_relaxed);
   if (head_.Stats().frozen_chunks >= kWakeFrozenChunks ||
       log_.segment_bytes() >= FullSegmentBytes()) {
-    WakeUpkeep();
+    Wake(&upkeep_worker_);
   }
 }
 

@@ -31,6 +31,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -147,6 +148,12 @@ class DbImpl : public Db {
     std::unique_ptr<FileLock> lock;
     Identity identity;
   };
+  // A thread of the background.
+  struct Worker {
+    CondVar wake;
+    bool due = false;  // under wake_mutex_: somebody has woken it
+    std::thread thread;
+  };
   // Series of a query: in memory and idle ones.
   struct Selection {
     SeriesIndex::MatchResult match;
@@ -172,7 +179,7 @@ class DbImpl : public Db {
   DamageCallback OnDamage();
   absl::Status ReplayHead(HeadReplay* replay);
   absl::Status ReplayCommit(DecodedCommit* commit);
-  absl::Status ForgetIdle(const NewSeries& series);
+  absl::Status ForgetIdle(std::span<const NewSeries> created);
   void DropUnknown(SampleBatch* samples);
   // Seals what replay froze, when that has become much.
   absl::Status SealReplayed();
@@ -215,6 +222,10 @@ class DbImpl : public Db {
                                                    std::vector<uint32_t>* partitions) const;
   void AddTiers(const std::vector<ReadPiece>& pieces, SeriesSetImpl::Source* source) const;
   absl::StatusOr<std::vector<uint32_t>> NotSealed(const HeadPin& head) const;
+  absl::StatusOr<std::vector<std::string>> ListAll(
+      const std::vector<Matcher>& matchers, TimeRange range, size_t limit,
+      const std::function<std::vector<std::string>(
+          const SeriesIndex& index, const std::vector<SeriesRef>* refs)>& list) const;
   // Of all files, and of those that will stay: no scratch, nothing that only a query still reads.
   uint64_t DiskBytes() const { return counted_files_->bytes(); }
   uint64_t LiveBytes() const;
@@ -231,6 +242,9 @@ class DbImpl : public Db {
   absl::Status PutHeadRow(const lsm::WriteOptions& options);
   // Brings the memory of the head back under its share, as far as sealing can.
   absl::Status RelieveHead();
+  // Calls `work` for [0, count), so many at a time, each at the front of the commit queue.
+  absl::Status InTurns(size_t count, size_t per_turn,
+                       const std::function<absl::Status(size_t begin, size_t end)>& work);
   absl::Status FreezeSlices(bool everything);
   // Begins a new segment and replaces the older ones by a checkpoint.
   absl::Status RotateAndCheckpoint() ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
@@ -247,12 +261,12 @@ class DbImpl : public Db {
   absl::StatusOr<bool> UpkeepRound();
   void StartThreads();
   void StopThreads();
-  void UpkeepLoop();
+  // Rounds as long as there is more, then one a second, or when somebody wakes it.
+  void WorkLoop(Worker* worker, const std::function<absl::StatusOr<bool>()>& round);
   void SyncLoop();
   // After a lack of space or file handles, which may be over: Resume, but not all the time.
   void ResumeIfDue();
-  void WakeUpkeep();
-  void WakeAgeing();
+  void Wake(Worker* worker);
   bool Stopping();
 
   // --- db_admin.cc
@@ -261,7 +275,7 @@ class DbImpl : public Db {
   class NamesWatch;
   class IdleDrop;
   int64_t LastSampleMs(SeriesRef ref) const;
-  std::vector<SeriesRef> FindIdle(int64_t before_ms, bool maybe);
+  std::vector<SeriesRef> FindIdle(const std::function<bool(SeriesRef ref)>& is_idle);
   bool MayGo(SeriesRef ref) const;
   // Those of `candidates` that neither head nor current segment know leave memory, for good or to
   // the idle ones; `look`: only if the LSM has no chunk of theirs either.
@@ -299,7 +313,6 @@ class DbImpl : public Db {
   };
   // One piece of what is due with partitions that are over; true when there may be more.
   absl::StatusOr<bool> AgeingRound();
-  void AgeingLoop();
   // Merges one partition, when one is due; true when there may be more.
   absl::StatusOr<bool> MergeRound();
   // At open: what was refused before is refused again.
@@ -390,14 +403,10 @@ class DbImpl : public Db {
   std::atomic<uint64_t> noted_checkpoint_{0};  // in the row `head`
 
   Mutex wake_mutex_;
-  CondVar wake_upkeep_;
   CondVar wake_sync_;
-  CondVar wake_ageing_;
   bool stop_ ABSL_GUARDED_BY(wake_mutex_) = false;
-  bool work_waits_ ABSL_GUARDED_BY(wake_mutex_) = false;
-  bool room_is_low_ ABSL_GUARDED_BY(wake_mutex_) = false;
-  std::thread upkeep_thread_;
-  std::thread ageing_thread_;
+  Worker upkeep_worker_;
+  Worker ageing_worker_;
   std::thread sync_thread_;
 
   std::atomic<int64_t> last_sync_ms_{0};  // monotonic, as the others

@@ -183,6 +183,10 @@ absl::StatusOr<std::vector<ReadPiece>> DbImpl::PlanTiers(const TierMarks& marks,
       PlanReads(marks, partitioning_, days, range, hints.resolution, newer);
   std::erase_if(pieces,
                 [](const ReadPiece& piece) { return piece.resolution == Resolution::kRaw; });
+  if (!pieces.empty() && pieces.front().range.from_ms == range.from_ms &&
+      range.from_ms > INT64_MIN / 2) {
+    pieces.front().range.from_ms -= hints.windows_before * ResolutionMs(pieces.front().resolution);
+  }
   // Borders between pieces are borders of raw partitions.
   std::erase_if(*partitions, [&](uint32_t partition) {
     const int64_t start_ms = std::max(partitioning_.StartOfNumber(partition), range.from_ms);
@@ -253,37 +257,39 @@ absl::StatusOr<std::vector<Labels>> DbImpl::Series(const std::vector<Matcher>& m
   return all;
 }
 
-absl::StatusOr<std::vector<std::string>> DbImpl::LabelNames(const std::vector<Matcher>& matchers,
-                                                            TimeRange range,
-                                                            const ListHints& hints) const {
+// Joins what `list` says of the index in memory and of the groups of idle series; refs: those that
+// the matchers accept, null = all.
+absl::StatusOr<std::vector<std::string>> DbImpl::ListAll(
+    const std::vector<Matcher>& matchers, TimeRange range, size_t limit,
+    const std::function<std::vector<std::string>(const SeriesIndex& index,
+                                                 const std::vector<SeriesRef>* refs)>& list) const {
   TINYOBS_RETURN_IF_ERROR(CheckOpen());
   ReaderMutexLock lock(&membership_);
   TINYOBS_ASSIGN_OR_RETURN(const Selection selection, SelectSeries(matchers, range));
-  const Listing listing{hints.prefix, hints.limit};
   std::vector<std::vector<std::string>> lists;
-  lists.push_back(matchers.empty() ? index_.LabelNames(listing)
-                                   : index_.LabelNames(selection.match.refs, listing));
+  lists.push_back(list(index_, matchers.empty() ? nullptr : &selection.match.refs));
   for (const auto& group : selection.groups) {
-    lists.push_back(group->LabelNames(group->Match(matchers).refs, listing));
+    const std::vector<SeriesRef> refs = group->Match(matchers).refs;
+    lists.push_back(list(*group, &refs));
   }
-  return Joined(std::move(lists), hints.limit);
+  return Joined(std::move(lists), limit);
+}
+
+absl::StatusOr<std::vector<std::string>> DbImpl::LabelNames(const std::vector<Matcher>& matchers,
+                                                            TimeRange range,
+                                                            const ListHints& hints) const {
+  return ListAll(matchers, range, hints.limit, [&](const auto& index, const auto* refs) {
+    return index.LabelNames(refs, hints);
+  });
 }
 
 absl::StatusOr<std::vector<std::string>> DbImpl::LabelValues(std::string_view label,
                                                              const std::vector<Matcher>& matchers,
                                                              TimeRange range,
                                                              const ListHints& hints) const {
-  TINYOBS_RETURN_IF_ERROR(CheckOpen());
-  ReaderMutexLock lock(&membership_);
-  TINYOBS_ASSIGN_OR_RETURN(const Selection selection, SelectSeries(matchers, range));
-  const Listing listing{hints.prefix, hints.limit};
-  std::vector<std::vector<std::string>> lists;
-  lists.push_back(matchers.empty() ? index_.LabelValues(label, listing)
-                                   : index_.LabelValues(label, selection.match.refs, listing));
-  for (const auto& group : selection.groups) {
-    lists.push_back(group->LabelValues(label, group->Match(matchers).refs, listing));
-  }
-  return Joined(std::move(lists), hints.limit);
+  return ListAll(matchers, range, hints.limit, [&](const auto& index, const auto* refs) {
+    return index.LabelValues(label, refs, hints);
+  });
 }
 
 MetricMetadata DbImpl::Metadata(std::string_view metric) const { return catalog_.Metadata(metric); }

@@ -27,7 +27,6 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 
 #include "lib/base/coding.h"
 #include "lib/chunk/decimal.h"
@@ -52,10 +51,6 @@ inline constexpr size_t kMaxDeltaBytes = 24;
 
 namespace delta_internal {
 
-// By exponent; nothing is a multiple of NaN, so kNoExponent needs no branch.
-inline constexpr double kPowersOfTen[kNoExponent + 1] = {
-    1,   1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-    1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, std::numeric_limits<double>::quiet_NaN()};
 inline constexpr double kLimit = static_cast<double>(chunk::kDecimalLimit);
 
 }  // namespace delta_internal
@@ -68,7 +63,7 @@ inline double FromDecimal(int64_t integer, int exponent) {
 // Whether `value` is integer / 10^exponent to the last bit; sets `integer` if so.
 inline bool ToDecimal(double value, int exponent, int64_t* integer) {
   using namespace delta_internal;
-  const double power = kPowersOfTen[exponent];
+  const double power = chunk::kPowersOfTen[exponent];
   const double scaled = value * power;
   const double shifted = scaled + chunk::kMagic;  // the nearest integer is in its last bits
   const double back = (shifted - chunk::kMagic) / power;
@@ -89,10 +84,10 @@ inline int FindDecimal(double value, int64_t* integer) {
   using namespace delta_internal;
   constexpr double kRoundingError = 0x1p-51;
   const auto in_range = [value](int exponent) {  // false for NaN
-    return std::fabs(value * kPowersOfTen[exponent]) < kLimit - 1;
+    return std::fabs(value * chunk::kPowersOfTen[exponent]) < kLimit - 1;
   };
   const auto is_near = [value](int exponent) {
-    const double scaled = value * kPowersOfTen[exponent];
+    const double scaled = value * chunk::kPowersOfTen[exponent];
     const double error = scaled - chunk::RoundToInteger(scaled);
     return std::fabs(error) <= std::fabs(scaled) * kRoundingError;
   };

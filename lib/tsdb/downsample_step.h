@@ -25,6 +25,7 @@
 #include "lib/tsdb/chunk_scan.h"
 #include "lib/tsdb/chunk_store.h"
 #include "lib/tsdb/key_schema.h"
+#include "lib/tsdb/rows.h"
 #include "lib/tsdb/window_rows.h"
 
 namespace tinyobs::tsdb {
@@ -33,17 +34,6 @@ namespace tinyobs::tsdb {
 inline Tier CoarserThan(Tier tier) {
   TINYOBS_DCHECK(tier == Tier::kRaw || tier == Tier::kFiveMinutes);
   return tier == Tier::kRaw ? Tier::kFiveMinutes : Tier::kOneHour;
-}
-
-inline std::unique_ptr<Iterator> RowsFrom(const lsm::Store* store, std::string first,
-                                          std::string end) {
-  lsm::ReadOptions options;
-  options.lower_bound = std::move(first);
-  options.upper_bound = std::move(end);
-  options.fill_cache = false;
-  auto rows = store->NewIterator(options);
-  rows->SeekToFirst();
-  return rows;
 }
 
 class DownsampleStep {
@@ -145,9 +135,9 @@ class DownsampleStep {
       coarser_->Clear(series);
     } else {
       if (coarser_rows_ == nullptr) {
-        coarser_rows_ = RowsFrom(chunks_->store(),
-                                 SeriesPrefix(coarser_->tier(), coarser_->partition(), series),
-                                 PrefixEnd(ChunkPrefix(coarser_->tier(), coarser_->partition())));
+        coarser_rows_ = RowsBetween(
+            chunks_->store(), SeriesPrefix(coarser_->tier(), coarser_->partition(), series),
+            PrefixEnd(ChunkPrefix(coarser_->tier(), coarser_->partition())));
       }
       MoveForward(SeriesPrefix(coarser_->tier(), coarser_->partition(), series),
                   coarser_rows_.get());

@@ -44,31 +44,14 @@ absl::Status Downsampler::CheckPartitionMs(int64_t partition_ms) {
                                            "; with downsampling expected 1 to 5 whole hours"));
 }
 
-Tier Downsampler::TierOf(Phase phase) {
-  switch (phase) {
-    case Phase::kRawEnded:
-    case Phase::kRawTouched:
-      return Tier::kRaw;
-    case Phase::kDayEnded:
-    case Phase::kDayTouched:
-      return Tier::kFiveMinutes;
-    case Phase::kJoinHours:
-    case Phase::kEnd:
-      break;
-  }
-  return Tier::kOneHour;
-}
-
 void Downsampler::Advance() {
   ++place_.partition;
   place_.after.clear();
 }
 
 bool Downsampler::FindWork(int64_t closed_ms) {
-  for (; place_.phase != Phase::kEnd;
-       place_ = {static_cast<Phase>(static_cast<int>(place_.phase) + 1), 0, ""}) {
-    const Tier tier = TierOf(place_.phase);
-    const bool touched = place_.phase == Phase::kRawTouched || place_.phase == Phase::kDayTouched;
+  for (; place_.phase < kPhases.size(); place_ = {place_.phase + 1, 0, ""}) {
+    const auto [tier, touched] = kPhases[place_.phase];
     const uint32_t first = std::max(place_.partition, chunks_->DroppedBefore(tier));
     for (const auto& [partition, counts] : chunks_->Counts(tier)) {
       if (partition < first) continue;
@@ -92,8 +75,7 @@ absl::StatusOr<bool> Downsampler::Step(int64_t closed_ms) {
     place_ = {};
     return false;
   }
-  const Tier tier = TierOf(place_.phase);
-  const bool touched = place_.phase == Phase::kRawTouched || place_.phase == Phase::kDayTouched;
+  const auto [tier, touched] = kPhases[place_.phase];
   const absl::StatusOr<bool> more = touched ? TouchedStep(tier, place_.partition, &place_.after)
                                             : PassStep(tier, place_.partition);
   if (more.ok()) {
@@ -129,15 +111,12 @@ absl::StatusOr<bool> Downsampler::PassStep(Tier tier, uint32_t partition) {
     work.Begin(CoarserState(tier, partition), /*may_be_there=*/false);
     chunks_->Unstage();
   }
-  const auto rows = RowsFrom(chunks_->store(), SeriesPrefix(tier, partition, next),
-                             PrefixEnd(ChunkPrefix(tier, partition)));
+  const auto rows = RowsBetween(chunks_->store(), SeriesPrefix(tier, partition, next),
+                                PrefixEnd(ChunkPrefix(tier, partition)));
   uint64_t series = 0;
   while (rows->Valid() && work.batch().size_bytes() < batch_bytes_ &&
          work.samples() < kStepSamples) {
-    ChunkKey key;
-    if (!DecodeChunkKey(rows->key(), &key)) {
-      return absl::DataLossError(StrCat("not the key of a chunk: ", EscapeForMessage(rows->key())));
-    }
+    TINYOBS_ASSIGN_OR_RETURN(const ChunkKey key, ParseChunkKey(rows->key()));
     TINYOBS_RETURN_IF_ERROR(work.DoSeries(key.series, rows.get()));
     next = key.series + 1;
     ++series;
@@ -173,7 +152,7 @@ absl::StatusOr<bool> Downsampler::TouchedStep(Tier tier, uint32_t partition, std
   chunks_->Unstage();
   work.Begin(CoarserState(tier, partition), /*may_be_there=*/true);
   const std::string prefix = TouchedPrefix(tier, partition);
-  const auto touched = RowsFrom(chunks_->store(), prefix, PrefixEnd(prefix));
+  const auto touched = RowsOf(chunks_->store(), prefix);
   // Others may have been touched behind the walk.
   const std::string first = touched->Valid() ? std::string(touched->key()) : "";
   if (!after->empty()) {
@@ -194,7 +173,7 @@ absl::StatusOr<bool> Downsampler::TouchedStep(Tier tier, uint32_t partition, std
     }
     const std::string of_series = SeriesPrefix(tier, partition, id);
     if (rows == nullptr) {
-      rows = RowsFrom(chunks_->store(), of_series, PrefixEnd(ChunkPrefix(tier, partition)));
+      rows = RowsBetween(chunks_->store(), of_series, PrefixEnd(ChunkPrefix(tier, partition)));
     }
     MoveForward(of_series, rows.get());
     TINYOBS_RETURN_IF_ERROR(work.DoSeries(id, rows.get()));
@@ -239,8 +218,8 @@ absl::Status Downsampler::DeleteRange(std::span<const SeriesId> series, TimeRang
         MutexLock turn(&chunks_->turn());
         chunks_->Unstage();
         DownsampleStep work(chunks_, account_, tier, partition);
-        const auto rows = RowsFrom(chunks_->store(), SeriesPrefix(tier, partition, some.front()),
-                                   PrefixEnd(SeriesPrefix(tier, partition, some.back())));
+        const auto rows = RowsBetween(chunks_->store(), SeriesPrefix(tier, partition, some.front()),
+                                      PrefixEnd(SeriesPrefix(tier, partition, some.back())));
         for (const SeriesId id : some) {
           TINYOBS_RETURN_IF_ERROR(work.RemoveWindows(id, rows.get(), doomed));
         }
@@ -276,7 +255,7 @@ std::vector<TierStats> Downsampler::Tiers(int64_t closed_ms) const {
     stats.rows = totals.chunks;
     stats.samples = totals.samples;
     stats.touched_series = totals.touched;
-    const std::string prefix = ChunkPrefix(tier, 0).substr(0, 1);
+    const std::string prefix = TierPrefix(tier);
     stats.bytes = chunks_->store()->RangeBytes(prefix, PrefixEnd(prefix));
     if (totals.samples > 0) {
       stats.oldest_ms = totals.oldest_ms;

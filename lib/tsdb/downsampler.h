@@ -29,6 +29,7 @@
 #ifndef TINYOBS_LIB_TSDB_DOWNSAMPLER_H_
 #define TINYOBS_LIB_TSDB_DOWNSAMPLER_H_
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <span>
@@ -74,15 +75,20 @@ class Downsampler {
   uint64_t series_done() const { return series_done_.load(std::memory_order_relaxed); }
 
  private:
-  // What a step works on.
-  enum class Phase { kRawEnded, kRawTouched, kDayEnded, kDayTouched, kJoinHours, kEnd };
+  // What a step works on: partitions of a tier that are over, or those touched.
+  struct Phase {
+    Tier tier;
+    bool touched;
+  };
+  static constexpr std::array kPhases = {
+      Phase{Tier::kRaw, false}, Phase{Tier::kRaw, true}, Phase{Tier::kFiveMinutes, false},
+      Phase{Tier::kFiveMinutes, true}, Phase{Tier::kOneHour, false}};
   struct Place {
-    Phase phase = Phase::kRawEnded;
+    size_t phase = 0;
     uint32_t partition = 0;
     std::string after;  // of touched rows: the key of the last one
     friend bool operator==(const Place&, const Place&) = default;
   };
-  static Tier TierOf(Phase phase);
   // The first thing to do at or behind `place_`. False: nothing more.
   bool FindWork(int64_t closed_ms) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Advance() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

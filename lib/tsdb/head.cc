@@ -60,15 +60,19 @@ Head::~Head() {
 void Head::AddSeries(SeriesRef ref, int64_t newest_ms) {
   TINYOBS_CHECK(ref <= kMaxSeriesRef && !Contains(ref));
   WriterMutexLock lock(&mutex_);
-  if (pages_.size() <= ref / kPageLines) pages_.resize(ref / kPageLines + 1);
-  Page& page = pages_[ref / kPageLines];
-  if (page.lines == nullptr) {
-    page.lines = std::make_unique<OpenChunk[]>(kPageLines);
+  if (const size_t wanted = ref / kPageLines + 1; pages_.size() < wanted) {
+    // By an eighth at a time: after years of series that come and go this is the larger part.
+    if (pages_.capacity() < wanted) pages_.reserve(wanted + wanted / 8);
+    pages_.resize(wanted);
+  }
+  std::unique_ptr<Page>& page = pages_[ref / kPageLines];
+  if (page == nullptr) {
+    page = std::make_unique<Page>();
     ++living_pages_;
     ReportMemory();
   }
-  ++page.living;
-  ChunkPlan& plan = page.lines[ref % kPageLines].plan;
+  ++page->living;
+  ChunkPlan& plan = page->lines[ref % kPageLines].plan;
   plan.flags = ChunkPlan::kExists | ChunkPlan::kShort;
   plan.state.last_ms = newest_ms;
   ref_limit_ = std::max(ref_limit_, ref + 1);
@@ -80,9 +84,9 @@ void Head::RemoveSeries(std::span<const SeriesRef> refs) {
     OpenChunk* line = FindAsLeader(ref);
     TINYOBS_CHECK(line != nullptr && IsIdleLocked(ref, *line));
     *line = OpenChunk();
-    Page& page = pages_[ref / kPageLines];
-    if (--page.living > 0) continue;
-    page.lines.reset();
+    std::unique_ptr<Page>& page = pages_[ref / kPageLines];
+    if (--page->living > 0) continue;
+    page.reset();
     --living_pages_;
   }
   ReportMemory();
@@ -102,6 +106,11 @@ bool Head::IsIdle(SeriesRef ref) const {
 int64_t Head::LastMs(SeriesRef ref) const {
   const OpenChunk* line = FindAsLeader(ref);
   return line == nullptr ? INT64_MIN : line->plan.state.last_ms;
+}
+
+int64_t Head::StepMs(SeriesRef ref) const {
+  const OpenChunk* line = FindAsLeader(ref);
+  return line == nullptr ? 0 : line->plan.state.step_ms;
 }
 
 void Head::BeginSegment(uint32_t number) {

@@ -85,7 +85,7 @@ class Head {
 
   // --- series; leader
   // `newest_ms`: the newest time that may be sealed of it, for a series that comes back; what is
-  // not newer counts as late. REQUIRES: not there. Lines come 64 at a time, and 16 B for each 64
+  // not newer counts as late. REQUIRES: not there. Lines come 64 at a time, and 8 B for each 64
   // refs up to the largest stay: refs should be dense, and those read from disk be checked before.
   void AddSeries(SeriesRef ref, int64_t newest_ms = INT64_MIN);
   // REQUIRES: there and idle, and nothing staged of these; of others there may be.
@@ -96,6 +96,8 @@ class Head {
   // The newest time the head knows of the series, INT64_MIN for none; it may be sealed already, and
   // what was sealed in earlier lives is not known here.
   int64_t LastMs(SeriesRef ref) const;
+  // The interval of its samples, as the delta code knows it; 0 = not known.
+  int64_t StepMs(SeriesRef ref) const;
 
   // --- commit; leader
   // A segment of the head log begins: generations from now on are newer than all before, and the
@@ -152,7 +154,7 @@ class Head {
  private:
   static constexpr SeriesRef kPageLines = 64;
   struct Page {
-    std::unique_ptr<OpenChunk[]> lines;  // null: no series left
+    OpenChunk lines[kPageLines];
     uint32_t living = 0;
   };
   // A frozen chunk; its number is its distance from `frozen_front_`, plus that, wrapping.
@@ -195,8 +197,8 @@ class Head {
 
   OpenChunk* Find(SeriesRef ref) const ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
     const size_t page = ref / kPageLines;
-    if (page >= pages_.size() || pages_[page].lines == nullptr) return nullptr;
-    return &pages_[page].lines[ref % kPageLines];
+    if (page >= pages_.size() || pages_[page] == nullptr) return nullptr;
+    return &pages_[page]->lines[ref % kPageLines];
   }
   // See invariant (5). Null when there is no such series.
   OpenChunk* FindAsLeader(SeriesRef ref) const ABSL_NO_THREAD_SAFETY_ANALYSIS {
@@ -243,7 +245,8 @@ class Head {
   std::atomic<size_t> staging_bytes_{0};
 
   mutable SharedMutex mutex_;
-  std::vector<Page> pages_ ABSL_GUARDED_BY(mutex_);  // by ref / kPageLines
+  // By ref / kPageLines; null: no series left.
+  std::vector<std::unique_ptr<Page>> pages_ ABSL_GUARDED_BY(mutex_);
   size_t living_pages_ ABSL_GUARDED_BY(mutex_) = 0;
   SeriesRef ref_limit_ ABSL_GUARDED_BY(mutex_) = 0;
   FragmentArena arena_ ABSL_GUARDED_BY(mutex_);

@@ -139,8 +139,7 @@ absl::Status ReadHeadCheckpoint(const RandomAccessFile* file, const std::string&
     TINYOBS_ASSIGN_OR_RETURN(const bool more, reader->Next(&record));
     if (!more) break;
     if (const absl::Status status = decoder.Decode(record); !status.ok()) {
-      return absl::Status(status.code(), StrCat(path, ": offset ", reader->record_offset(), ": ",
-                                                FromAbsl(status.message())));
+      return WithContext(status, StrCat(path, ": offset ", reader->record_offset()));
     }
   }
   if (!decoder.complete() || !reader->sealed()) {
@@ -168,15 +167,7 @@ bool ReplayFilter::Skip(uint64_t segment, uint64_t index, SeriesRef ref) const {
 
 void ReplayFilter::Remove(uint64_t segment, uint64_t index, SampleBatch* batch) const {
   if (segment != number_ || index >= most_records_) return;
-  size_t kept = 0;
-  for (size_t i = 0; i < batch->size(); ++i) {
-    if (Skip(segment, index, batch->refs[i])) continue;
-    batch->refs[kept] = batch->refs[i];
-    batch->timestamps_ms[kept] = batch->timestamps_ms[i];
-    batch->values[kept] = batch->values[i];
-    ++kept;
-  }
-  batch->resize(kept);
+  batch->EraseIf([&](SeriesRef ref) { return Skip(segment, index, ref); });
 }
 
 }  // namespace tinyobs::tsdb

@@ -76,21 +76,19 @@ absl::Status DeleteReplaced(FileSystem* file_system, const std::string& folder, 
   for (const std::string& name : files.temporary) {
     TINYOBS_RETURN_IF_ERROR(file_system->DeleteFile(StrCat(folder, "/", name)));
   }
-  for (const uint64_t checkpoint : files.checkpoints) {
-    if (checkpoint >= number) continue;
-    TINYOBS_RETURN_IF_ERROR(file_system->DeleteFile(CheckpointPath(folder, checkpoint)));
-  }
-  for (const uint64_t snapshot : files.snapshots) {
-    if (snapshot >= number) continue;
-    TINYOBS_RETURN_IF_ERROR(file_system->DeleteFile(SeriesSnapshotPath(folder, snapshot)));
-  }
+  const auto delete_older = [&](const std::vector<uint64_t>& numbers, std::string_view suffix) {
+    absl::Status status;
+    for (const uint64_t older : numbers) {
+      if (older >= number || !status.ok()) break;
+      status = file_system->DeleteFile(NumberedPath(folder, older, suffix));
+    }
+    return status;
+  };
+  TINYOBS_RETURN_IF_ERROR(delete_older(files.checkpoints, kCheckpointSuffix));
+  TINYOBS_RETURN_IF_ERROR(delete_older(files.snapshots, kSnapshotSuffix));
   // Oldest first, so that what a crash leaves is without holes. Not synced: a name that comes back
   // is older than the checkpoint and is deleted again by the next open.
-  for (const uint64_t segment : files.segments) {
-    if (segment >= number) continue;
-    TINYOBS_RETURN_IF_ERROR(file_system->DeleteFile(SegmentPath(folder, segment)));
-  }
-  return absl::OkStatus();
+  return delete_older(files.segments, kSegmentSuffix);
 }
 
 absl::Status DeleteSeriesSnapshots(FileSystem* file_system, const std::string& folder) {

@@ -332,7 +332,7 @@ absl::Status Head::Restore(SeriesRef ref, bool late, int64_t first_ms, uint32_t 
 }
 
 size_t Head::MemoryBytes() const {
-  return living_pages_ * kPageLines * sizeof(OpenChunk) + pages_.capacity() * sizeof(Page) +
+  return living_pages_ * sizeof(Page) + pages_.capacity() * sizeof(pages_[0]) +
          arena_.MemoryBytes() + frozen_.size() * sizeof(Frozen) + late_bytes_ +
          late_.capacity() * (sizeof(SeriesRef) + sizeof(Late)) +
          staging_bytes_.load(std::memory_order_relaxed);

@@ -11,14 +11,9 @@ namespace tinyobs::tsdb {
 
 namespace {
 
-constexpr int64_t kProgressPeriodNs = 1'000'000'000;
-constexpr uint64_t kProgressBytes = 64 << 20;
-// The clock is looked at this often.
-constexpr uint64_t kLookBytes = 1 << 20;
-
-absl::Status WithContext(const absl::Status& status, std::string_view where) {
-  return absl::Status(status.code(), StrCat(where, ": ", FromAbsl(status.message())));
-}
+// Of all there is, and in bytes, that are replayed between two reports at least.
+constexpr uint64_t kProgressPart = 16;
+constexpr uint64_t kProgressBytes = 1 << 20;
 
 absl::Status Ask(const DamageCallback& damaged, const std::string& path,
                  const absl::Status& status) {
@@ -27,39 +22,14 @@ absl::Status Ask(const DamageCallback& damaged, const std::string& path,
 
 }  // namespace
 
-// Decides when to tell.
-class HeadReplay::Progress {
- public:
-  Progress(const ReplayCallbacks& callbacks, Clock* clock, uint64_t total_bytes)
-      : callbacks_(callbacks), clock_(clock), total_bytes_(total_bytes) {
-    told_ns_ = clock->MonotonicNs();
-  }
-
-  // Up to byte `offset` of the present file.
-  void At(uint64_t offset) {
-    const uint64_t done = finished_bytes_ + offset;
-    if (done < looked_bytes_ + kLookBytes) return;
-    looked_bytes_ = done;
-    const int64_t now_ns = clock_->MonotonicNs();
-    if (done < told_bytes_ + kProgressBytes && now_ns - told_ns_ < kProgressPeriodNs) return;
-    told_bytes_ = done;
-    told_ns_ = now_ns;
-    if (callbacks_.progress) callbacks_.progress(std::min(done, total_bytes_), total_bytes_);
-  }
-  void FileDone(uint64_t bytes) { finished_bytes_ += bytes; }
-  void Done() {
-    if (callbacks_.progress) callbacks_.progress(total_bytes_, total_bytes_);
-  }
-
- private:
-  const ReplayCallbacks& callbacks_;
-  Clock* const clock_;
-  const uint64_t total_bytes_;
-  uint64_t finished_bytes_ = 0;
-  uint64_t looked_bytes_ = 0;
-  uint64_t told_bytes_ = 0;
-  int64_t told_ns_;
-};
+// Tells how far it is, up to byte `offset` of the present file.
+void HeadReplay::Tell(const ReplayCallbacks& callbacks, uint64_t offset) {
+  const uint64_t done = std::min(finished_bytes_ + offset, total_bytes_);
+  const uint64_t step = std::max(kProgressBytes, total_bytes_ / kProgressPart);
+  if (done < told_bytes_ + step || !callbacks.progress) return;
+  told_bytes_ = done;
+  callbacks.progress(done, total_bytes_);
+}
 
 absl::Status HeadReplay::OpenFile(FileSystem* file_system, uint64_t number, std::string path,
                                   File* out) {
@@ -110,8 +80,7 @@ absl::StatusOr<std::unique_ptr<HeadReplay>> HeadReplay::Open(FileSystem* file_sy
   return replay;
 }
 
-absl::Status HeadReplay::Run(const ReplayCallbacks& callbacks, Clock* clock, ReplayReport* report) {
-  Progress progress(callbacks, clock, total_bytes_);
+absl::Status HeadReplay::Run(const ReplayCallbacks& callbacks, ReplayReport* report) {
   if (checkpoint_.number > 0) {
     const CheckpointCallbacks pieces{[this](const CheckpointSlice& slice) {
                                        filter_.AddSlice(slice);
@@ -121,19 +90,18 @@ absl::Status HeadReplay::Run(const ReplayCallbacks& callbacks, Clock* clock, Rep
     TINYOBS_RETURN_IF_ERROR(Ask(
         callbacks.damaged, checkpoint_.path,
         ReadHeadCheckpoint(checkpoint_.file.get(), checkpoint_.path, checkpoint_.number, pieces)));
-    TINYOBS_ASSIGN_OR_RETURN(const uint64_t bytes, checkpoint_.file->Size());
-    progress.FileDone(bytes);
+    TINYOBS_ASSIGN_OR_RETURN(finished_bytes_, checkpoint_.file->Size());
   }
   for (const File& segment : segments_) {
     TINYOBS_RETURN_IF_ERROR(
-        Ask(callbacks.damaged, segment.path, RunSegment(segment, callbacks, &progress, report)));
+        Ask(callbacks.damaged, segment.path, RunSegment(segment, callbacks, report)));
   }
-  progress.Done();
+  if (callbacks.progress) callbacks.progress(total_bytes_, total_bytes_);
   return absl::OkStatus();
 }
 
 absl::Status HeadReplay::RunSegment(const File& segment, const ReplayCallbacks& callbacks,
-                                    Progress* progress, ReplayReport* report) {
+                                    ReplayReport* report) {
   TINYOBS_ASSIGN_OR_RETURN(auto reader, lsm::WalReader::Open(segment.file.get(), segment.path,
                                                              kWalKindHead, segment.number));
   decoder_.Reset();
@@ -157,14 +125,14 @@ absl::Status HeadReplay::RunSegment(const File& segment, const ReplayCallbacks& 
       status = callbacks.apply(&commit_);
     }
     if (!status.ok()) return WithContext(status, StrCat(segment.path, ": offset ", offset));
-    progress->At(offset + record.size());
+    Tell(callbacks, offset + record.size());
   }
   report->torn_bytes += reader->torn_bytes();
   if (reader->records() > 0 || reader->torn_bytes() > 0) {
     report->found_anything = true;
     if (!reader->sealed()) unfinished_ = segment.path;
   }
-  progress->FileDone(reader->file_bytes());
+  finished_bytes_ += reader->file_bytes();
   return absl::OkStatus();
 }
 

@@ -22,7 +22,6 @@
 #include "lib/tsdb/commit_record.h"
 #include "lib/tsdb/head_checkpoint.h"
 #include "lib/tsdb/head_log.h"
-#include "tinyobs/clock.h"
 #include "tinyobs/file_system.h"
 
 namespace tinyobs::tsdb {
@@ -38,7 +37,7 @@ struct ReplayCallbacks {
   // Of the segments, without the samples that the checkpoint holds. May move things out of the
   // commit. Series and metadata come although the checkpoint's time is past them.
   std::function<absl::Status(DecodedCommit*)> apply;
-  // About once a second, or every 64 MiB, and at the end. May be empty.
+  // At each sixteenth, but not more often than every MiB, and at the end. May be empty.
   std::function<void(uint64_t bytes_done, uint64_t bytes_total)> progress;
   DamageCallback damaged = {};
 };
@@ -55,8 +54,8 @@ class HeadReplay {
 
   // Once. DataLoss: damaged, or a segment ends torn while a later one has records; a torn end of
   // the last with records is an unfinished write, counted in `report`, and no file is changed.
-  // Errors of callbacks as they come. `clock` times the progress.
-  absl::Status Run(const ReplayCallbacks& callbacks, Clock* clock, ReplayReport* report);
+  // Errors of callbacks as they come.
+  absl::Status Run(const ReplayCallbacks& callbacks, ReplayReport* report);
 
  private:
   struct File {
@@ -64,18 +63,20 @@ class HeadReplay {
     std::string path;
     std::unique_ptr<RandomAccessFile> file;
   };
-  class Progress;
 
   explicit HeadReplay(uint64_t checkpoint) : filter_(checkpoint) {}
   absl::Status OpenFile(FileSystem* file_system, uint64_t number, std::string path, File* out);
-  absl::Status RunSegment(const File& segment, const ReplayCallbacks& callbacks, Progress* progress,
+  absl::Status RunSegment(const File& segment, const ReplayCallbacks& callbacks,
                           ReplayReport* report);
+  void Tell(const ReplayCallbacks& callbacks, uint64_t offset);
 
   ReplayFilter filter_;
   File checkpoint_;  // number 0: there is none
   std::vector<File> segments_;
   uint64_t total_bytes_ = 0;  // when they were opened
-  std::string unfinished_;    // the segment that ended without a seal, if one did
+  uint64_t finished_bytes_ = 0;
+  uint64_t told_bytes_ = 0;
+  std::string unfinished_;  // the segment that ended without a seal, if one did
   CommitDecoder decoder_;
   DecodedCommit commit_;
 };

@@ -6,6 +6,7 @@
 #include "lib/base/coding.h"
 #include "lib/base/status_macros.h"
 #include "lib/base/strings.h"
+#include "lib/tsdb/rows.h"
 
 namespace tinyobs::tsdb {
 
@@ -20,13 +21,6 @@ absl::Status BadRow(std::string_view kind, std::string_view key, std::string_vie
                                     ", found ", EscapeForMessage(value)));
 }
 
-lsm::ReadOptions ReadPrefix(std::string prefix) {
-  lsm::ReadOptions options;
-  options.prefix = std::move(prefix);
-  options.fill_cache = false;
-  return options;
-}
-
 }  // namespace
 
 IdleSeries::IdleSeries(lsm::Store* store, uint64_t seed, size_t cache_bytes, MemoryAccount* account)
@@ -38,9 +32,9 @@ IdleSeries::~IdleSeries() {
 
 absl::Status IdleSeries::Load() {
   const std::string prefix = RowPrefix(RowKind::kIdleGroup);
-  const auto rows = store_->NewIterator(ReadPrefix(prefix));
+  const auto rows = RowsOf(store_, prefix);
   MutexLock lock(&mutex_);
-  for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
+  for (; rows->Valid(); rows->Next()) {
     ByteReader key(rows->key().substr(prefix.size()));
     ByteReader value(rows->value());
     const uint32_t partition = key.BigEndian32();
@@ -101,7 +95,8 @@ void IdleSeries::PutIdle(std::span<const Series> series, lsm::WriteBatch* batch)
 
 absl::Status IdleSeries::PutRevived(std::string_view canonical_labels, lsm::WriteBatch* batch) {
   const SeriesKey key = SeriesKeyOfCanonicalBytes(canonical_labels, seed_);
-  TINYOBS_ASSIGN_OR_RETURN(const std::optional<Found> found, Find(canonical_labels, key));
+  TINYOBS_ASSIGN_OR_RETURN(const auto all_found, Find({&canonical_labels, 1}));
+  const std::optional<Found>& found = all_found.front();
   if (!found.has_value()) return absl::OkStatus();
   batch->Delete(IdleSeriesKey(found->partition, found->id));
   batch->Delete(IdleLookupKey(key, found->id));
@@ -122,9 +117,9 @@ absl::StatusOr<bool> IdleSeries::PutDropped(uint32_t partition, lsm::WriteBatch*
   for (const uint32_t number : dropped) {
     const std::string prefix = ChunkPrefix(Tier::kIdle, number);
     if (!drop_from_.empty() && prefix < drop_from_.substr(0, prefix.size())) continue;  // done
-    const auto rows = store_->NewIterator(ReadPrefix(prefix));
+    const auto rows = RowsOf(store_, prefix);
     const bool goes_on = drop_from_.starts_with(prefix);
-    rows->Seek(goes_on ? drop_from_ : prefix);
+    if (goes_on) rows->Seek(drop_from_);
     Staged* const staged = Stage(number);
     staged->gone = !goes_on && !rows->Valid();
     staged->count = 0;
@@ -170,32 +165,51 @@ void IdleSeries::Discard() {
   drop_from_.clear();
 }
 
-absl::StatusOr<std::optional<IdleSeries::Found>> IdleSeries::Find(std::string_view canonical_labels,
-                                                                  const SeriesKey& key) const {
-  if (size() == 0) return std::nullopt;
-  // Each new series looks here in vain, at a random place: blocks read for that serve nobody again.
-  const lsm::ReadOptions options = ReadPrefix(IdleLookupPrefix(key));
-  const auto rows = store_->NewIterator(options);
-  for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
-    ByteReader id_bytes(rows->key().substr(options.prefix.size()));
-    ByteReader partition_bytes(rows->value());
-    const Found found{id_bytes.BigEndian64(), partition_bytes.BigEndian32()};
-    if (!id_bytes.ok() || !id_bytes.empty() || !partition_bytes.ok() || !partition_bytes.empty()) {
-      return BadRow("idle series", rows->key(), rows->value(), "an id and a partition");
-    }
-    {
-      MutexLock lock(&mutex_);
-      const auto group = groups_.find(found.partition);
-      if (group == groups_.end() || group->second.dropping) continue;
-    }
-    std::string labels;
-    const absl::Status status = store_->Get(IdleSeriesKey(found.partition, found.id), &labels);
-    if (absl::IsNotFound(status)) continue;
-    TINYOBS_RETURN_IF_ERROR(status);
-    if (labels == canonical_labels) return found;
+absl::StatusOr<std::vector<std::optional<IdleSeries::Found>>> IdleSeries::Find(
+    std::span<const std::string_view> canonical_labels) const {
+  std::vector<std::optional<Found>> all_found(canonical_labels.size());
+  if (all_found.empty() || size() == 0) return all_found;
+  // In the order of the rows: all filters at once need not fit in memory.
+  std::vector<std::pair<std::string, size_t>> wanted;  // prefix of the rows, place in the answer
+  wanted.reserve(canonical_labels.size());
+  for (const std::string_view labels : canonical_labels) {
+    wanted.emplace_back(IdleLookupPrefix(SeriesKeyOfCanonicalBytes(labels, seed_)), wanted.size());
   }
-  TINYOBS_RETURN_IF_ERROR(rows->status());
-  return std::nullopt;
+  std::sort(wanted.begin(), wanted.end());
+  // Each new series looks here in vain, at a random place: blocks read for that serve nobody again.
+  lsm::ReadOptions options;
+  options.prefix = RowPrefix(RowKind::kIdle);
+  options.fill_cache = false;
+  options.seek_prefix_bytes = wanted.front().first.size();
+  const auto rows = store_->NewIterator(options);
+  for (const auto& [prefix, place] : wanted) {
+    for (rows->Seek(prefix); rows->Valid() && !all_found[place].has_value(); rows->Next()) {
+      ByteReader id(rows->key().substr(prefix.size()));
+      ByteReader partition(rows->value());
+      const Found found{id.BigEndian64(), partition.BigEndian32()};
+      if (!id.ok() || !id.empty() || !partition.ok() || !partition.empty()) {
+        return BadRow("idle series", rows->key(), rows->value(), "an id and a partition");
+      }
+      TINYOBS_ASSIGN_OR_RETURN(const bool same, Has(found, canonical_labels[place]));
+      if (same) all_found[place] = found;
+    }
+    TINYOBS_RETURN_IF_ERROR(rows->status());
+  }
+  return all_found;
+}
+
+// Whether that series is there and has these labels: equal fingerprints are not enough.
+absl::StatusOr<bool> IdleSeries::Has(const Found& series, std::string_view canonical_labels) const {
+  {
+    MutexLock lock(&mutex_);
+    const auto group = groups_.find(series.partition);
+    if (group == groups_.end() || group->second.dropping) return false;
+  }
+  std::string labels;
+  const absl::Status status = store_->Get(IdleSeriesKey(series.partition, series.id), &labels);
+  if (absl::IsNotFound(status)) return false;
+  TINYOBS_RETURN_IF_ERROR(status);
+  return labels == canonical_labels;
 }
 
 absl::Status IdleSeries::ForEach(uint32_t partition,
@@ -208,10 +222,9 @@ absl::Status IdleSeries::ForEach(uint32_t partition,
     }
   }
   for (const uint32_t number : groups) {
-    const lsm::ReadOptions options = ReadPrefix(ChunkPrefix(Tier::kIdle, number));
-    const auto rows = store_->NewIterator(options);
-    for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
-      ByteReader id(rows->key().substr(options.prefix.size()));
+    const auto rows = RowsOf(store_, ChunkPrefix(Tier::kIdle, number));
+    for (; rows->Valid(); rows->Next()) {
+      ByteReader id(rows->key().substr(kChunkPrefixBytes));
       const SeriesId series = id.BigEndian64();
       if (!id.ok() || !id.empty()) {
         return BadRow("idle series", rows->key(), rows->value(), "an id, and labels");
@@ -225,14 +238,12 @@ absl::Status IdleSeries::ForEach(uint32_t partition,
 
 absl::StatusOr<std::shared_ptr<const SeriesIndex>> IdleSeries::LoadGroup(
     uint32_t partition, const lsm::Snapshot& snapshot) const {
-  lsm::ReadOptions options = ReadPrefix(ChunkPrefix(Tier::kIdle, partition));
-  options.snapshot = &snapshot;
-  const auto rows = store_->NewIterator(options);
+  const auto rows = RowsOf(store_, ChunkPrefix(Tier::kIdle, partition), &snapshot);
   auto index = std::make_shared<SeriesIndex>(seed_);
   std::unique_ptr<SeriesTable> table = index->NewTable();
   SeriesRef ref = 0;
-  for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
-    ByteReader id(rows->key().substr(options.prefix.size()));
+  for (; rows->Valid(); rows->Next()) {
+    ByteReader id(rows->key().substr(kChunkPrefixBytes));
     const SeriesId series = id.BigEndian64();
     if (!id.ok() || !id.empty() || !AreSeriesLabels(rows->value()) || ref > kMaxSeriesRef ||
         !table->Insert(ref++, series, rows->value())) {

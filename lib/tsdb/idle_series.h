@@ -83,10 +83,11 @@ class IdleSeries {
   void Publish();
   void Discard();
 
-  // The idle series with these labels. Costs nothing when there are none; else a look at the
-  // filters of the LSM. DataLoss.
-  absl::StatusOr<std::optional<Found>> Find(std::string_view canonical_labels,
-                                            const SeriesKey& key) const;
+  // Of each of these label sets the idle series that has it. Costs nothing when there are none;
+  // else a look at the filters of the LSM's tables, each of which is opened once for all of them:
+  // ask for many at a time. DataLoss.
+  absl::StatusOr<std::vector<std::optional<Found>>> Find(
+      std::span<const std::string_view> canonical_labels) const;
 
   // Calls visit for each series of the groups before `partition`, by group and id. Costs some 0.1
   // us each. DataLoss.
@@ -118,6 +119,7 @@ class IdleSeries {
     bool gone = false;
   };
 
+  absl::StatusOr<bool> Has(const Found& series, std::string_view canonical_labels) const;
   Staged* Stage(uint32_t partition) ABSL_LOCKS_EXCLUDED(mutex_);
   void PutCounts(lsm::WriteBatch* batch) const;
   absl::StatusOr<std::shared_ptr<const SeriesIndex>> LoadGroup(uint32_t partition,

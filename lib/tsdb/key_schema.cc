@@ -56,36 +56,22 @@ std::string SeriesRowKey(SeriesId id) {
 }
 
 std::string MetricMetadataRowKey(std::string_view metric) {
-  std::string key = RowPrefix(RowKind::kMetricMetadata);
-  key.append(metric);
-  return key;
+  return RowPrefix(RowKind::kMetricMetadata).append(metric);
 }
 
 std::string PartitionRowKey(Tier tier, uint32_t partition) {
-  std::string key = RowPrefix(RowKind::kPartition);
-  key.push_back(static_cast<char>(tier));
-  PutBigEndian32(&key, partition);
-  return key;
+  return RowPrefix(RowKind::kPartition) + ChunkPrefix(tier, partition);
 }
 
-std::string DroppedRowKey(Tier tier) {
-  return RowPrefix(RowKind::kDropped) + static_cast<char>(tier);
-}
+std::string DroppedRowKey(Tier tier) { return RowPrefix(RowKind::kDropped) + TierPrefix(tier); }
 
 std::string TouchedPrefix(Tier tier, uint32_t partition) {
-  std::string key = RowPrefix(RowKind::kTouched);
-  key.push_back(static_cast<char>(tier));
-  PutBigEndian32(&key, partition);
-  return key;
+  return RowPrefix(RowKind::kTouched) + ChunkPrefix(tier, partition);
 }
 
 std::string TouchedRowKey(Tier tier, uint32_t partition, SeriesId series) {
-  std::string key = TouchedPrefix(tier, partition);
-  PutBigEndian64(&key, series);
-  return key;
+  return RowPrefix(RowKind::kTouched) + SeriesPrefix(tier, partition, series);
 }
-
-std::string NextRowKey() { return RowPrefix(RowKind::kNext); }
 
 std::string IdleSeriesKey(uint32_t partition, SeriesId id) {
   return SeriesPrefix(Tier::kIdle, partition, id);
@@ -108,14 +94,6 @@ std::string IdleGroupRowKey(uint32_t partition) {
   std::string key = RowPrefix(RowKind::kIdleGroup);
   PutBigEndian32(&key, partition);
   return key;
-}
-
-std::string PrefixEnd(std::string_view prefix) {
-  std::string end(prefix);
-  while (!end.empty() && end.back() == '\xff') end.pop_back();
-  TINYOBS_CHECK(!end.empty());
-  end.back() = static_cast<char>(static_cast<uint8_t>(end.back()) + 1);
-  return end;
 }
 
 std::string_view PartitionPrefix(std::string_view key) {

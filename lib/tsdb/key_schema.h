@@ -75,8 +75,9 @@ std::string EncodeChunkKey(const ChunkKey& key);
 bool DecodeChunkKey(std::string_view bytes, ChunkKey* key);
 // What the keys of all chunks of a series in a partition begin with.
 std::string SeriesPrefix(Tier tier, uint32_t partition, SeriesId series);
-// What the keys of all chunks of a partition begin with.
+// What the keys of all chunks of a partition begin with, and of a tier.
 std::string ChunkPrefix(Tier tier, uint32_t partition);
+inline std::string TierPrefix(Tier tier) { return std::string(1, static_cast<char>(tier)); }
 
 std::string SeriesRowKey(SeriesId id);
 std::string MetricMetadataRowKey(std::string_view metric);
@@ -85,16 +86,14 @@ std::string DroppedRowKey(Tier tier);
 // `partition` and `series` are of the rows themselves; TouchedPrefix: of all of a partition.
 std::string TouchedRowKey(Tier tier, uint32_t partition, SeriesId series);
 std::string TouchedPrefix(Tier tier, uint32_t partition);
-std::string NextRowKey();
 // Of a idle series: its row in the group of its last partition, and the row that finds it.
 std::string IdleSeriesKey(uint32_t partition, SeriesId id);
 std::string IdleLookupPrefix(const SeriesKey& key);
 std::string IdleLookupKey(const SeriesKey& key, SeriesId id);
 std::string IdleGroupRowKey(uint32_t partition);
-// What all rows of a kind begin with; the rows are [prefix, PrefixEnd(prefix)).
+// What all rows of a kind begin with; the rows are [prefix, PrefixEnd(prefix)),
+// coding.h.
 std::string RowPrefix(RowKind kind);
-// The smallest key greater than all that begin with `prefix`. REQUIRES: not all 0xff.
-std::string PrefixEnd(std::string_view prefix);
 
 // The hook of lsm::StoreOptions: tier and partition of a chunk, one partition for all metadata.
 std::string_view PartitionPrefix(std::string_view key);

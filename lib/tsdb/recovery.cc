@@ -250,18 +250,23 @@ absl::Status DbImpl::ReplayHead(HeadReplay* replay) {
           },
       .damaged = OnDamage(),
   };
-  return replay->Run(callbacks, clock_, &replay_);
+  return replay->Run(callbacks, &replay_);
 }
 
-// An idle series with these labels and another id was deleted before this one was created, but the
-// removal of its rows was not flushed.
-absl::Status DbImpl::ForgetIdle(const NewSeries& series) {
-  const SeriesKey key = index_.KeyOf(series.canonical_labels);
-  TINYOBS_ASSIGN_OR_RETURN(const auto found, idle_->Find(series.canonical_labels, key));
-  if (!found.has_value() || found->id == series.id) return absl::OkStatus();
-  lsm::WriteBatch batch;
-  TINYOBS_RETURN_IF_ERROR(idle_->PutRevived(series.canonical_labels, &batch));
-  return WriteIdle(batch);
+// Idle series with the labels of one of these and another id were deleted before it was created,
+// but the removal of their rows was not flushed.
+absl::Status DbImpl::ForgetIdle(std::span<const NewSeries> created) {
+  std::vector<std::string_view> labels;
+  for (const NewSeries& series : created) labels.push_back(series.canonical_labels);
+  TINYOBS_ASSIGN_OR_RETURN(const auto found, idle_->Find(labels));
+  for (size_t i = 0; i < created.size(); ++i) {
+    if (!found[i].has_value() || found[i]->id == created[i].id) continue;
+    if (!head_.Contains(created[i].ref)) continue;  // a repair could not make it
+    lsm::WriteBatch batch;
+    TINYOBS_RETURN_IF_ERROR(idle_->PutRevived(labels[i], &batch));
+    TINYOBS_RETURN_IF_ERROR(WriteIdle(batch));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status DbImpl::ReplayCommit(DecodedCommit* commit) {
@@ -292,8 +297,8 @@ absl::Status DbImpl::ReplayCommit(DecodedCommit* commit) {
       continue;
     }
     if (!head_.Contains(series.ref)) head_.AddSeries(series.ref);
-    if (!read_only_) TINYOBS_RETURN_IF_ERROR(ForgetIdle(series));
   }
+  if (!read_only_) TINYOBS_RETURN_IF_ERROR(ForgetIdle(commit->new_series));
   for (const NamedMetadata& named : commit->metadata) {
     catalog_.SetMetadata(named.metric, named.metadata);
   }
@@ -313,15 +318,9 @@ absl::Status DbImpl::ReplayCommit(DecodedCommit* commit) {
 
 // A reader's LSM is newer than the log it reads: series may be gone. A repair may have lost some.
 void DbImpl::DropUnknown(SampleBatch* samples) {
-  size_t kept = 0;
-  for (size_t i = 0; i < samples->size(); ++i) {
-    if (!head_.Contains(samples->refs[i])) continue;
-    samples->refs[kept] = samples->refs[i];
-    samples->timestamps_ms[kept] = samples->timestamps_ms[i];
-    samples->values[kept++] = samples->values[i];
-  }
-  if (losses_ != nullptr) losses_->samples += samples->size() - kept;
-  samples->resize(kept);
+  const size_t before = samples->size();
+  samples->EraseIf([&](SeriesRef ref) { return !head_.Contains(ref); });
+  if (losses_ != nullptr) losses_->samples += before - samples->size();
 }
 
 absl::Status DbImpl::SealReplayed() {

@@ -15,6 +15,7 @@
 #include "lib/base/status_macros.h"
 #include "lib/base/strings.h"
 #include "lib/tsdb/db_impl.h"
+#include "lib/tsdb/rows.h"
 
 namespace tinyobs::tsdb {
 
@@ -87,21 +88,16 @@ absl::Status DbImpl::CountAgain(std::span<const SeriesId> twins) {
 // The rows that find an idle series and count its group follow from its row in the group. Newest
 // groups first: of two with the same labels, of which one had been deleted, the newer counts.
 absl::Status DbImpl::CountIdleAgain(lsm::WriteBatch* batch) {
-  lsm::ReadOptions options;
-  options.fill_cache = false;
-  options.prefix = RowPrefix(RowKind::kIdleGroup);
-  const auto groups = store_->NewIterator(options);
-  for (groups->SeekToFirst(); groups->Valid(); groups->Next()) batch->Delete(groups->key());
+  const auto groups = RowsOf(store_.get(), RowPrefix(RowKind::kIdleGroup));
+  for (; groups->Valid(); groups->Next()) batch->Delete(groups->key());
   TINYOBS_RETURN_IF_ERROR(groups->status());
-  options.prefix = std::string(1, static_cast<char>(Tier::kIdle));
-  const auto rows = store_->NewIterator(options);
+  const auto rows = RowsOf(store_.get(), TierPrefix(Tier::kIdle));
   absl::flat_hash_set<std::string> seen;
   std::map<uint32_t, uint64_t> counts;
   for (rows->SeekToLast(); rows->Valid(); rows->Prev()) {
     ByteReader key(rows->key().substr(1));
     const uint32_t partition = key.BigEndian32();
     const SeriesId id = key.BigEndian64();
-    index_.RaiseNext(static_cast<SeriesRef>(id) + 1, static_cast<uint32_t>(id >> 32) + 1);
     const SeriesKey fingerprint = index_.KeyOf(rows->value());
     const auto known = index_.Find(rows->value(), fingerprint);
     if ((known.has_value() && index_.IdOf(*known) != id) ||

@@ -28,8 +28,6 @@ namespace {
 // Of the storage limit, what the database keeps for what it must write itself.
 constexpr uint64_t kReserveFraction = 8;
 constexpr uint64_t kLogFraction = 8;
-// How long the thread sleeps when nothing wakes it.
-constexpr int64_t kAgeingPeriodMs = 1'000;
 // Between attempts to make room that found nothing to drop.
 constexpr int64_t kRoomRetryMs = 30'000;
 }  // namespace
@@ -196,24 +194,9 @@ absl::StatusOr<bool> DbImpl::MergeRound() {
 }
 
 absl::StatusOr<bool> DbImpl::AgeingRound() {
+  TINYOBS_RETURN_IF_ERROR(CheckWritable());
   TINYOBS_ASSIGN_OR_RETURN(const bool merged, MergeRound());
   return AgeingStep() || merged;
-}
-
-void DbImpl::AgeingLoop() {
-  bool more = false;
-  while (!Stopping()) {
-    if (!more) {
-      MutexLock lock(&wake_mutex_);
-      if (!stop_ && !room_is_low_) wake_ageing_.WaitFor(&wake_mutex_, kAgeingPeriodMs);
-      if (stop_) return;
-      room_is_low_ = false;
-    }
-    more = false;
-    if (!CheckWritable().ok()) continue;
-    const auto round = AgeingRound();
-    more = round.ok() && *round;
-  }
 }
 
 // --- dropping

@@ -34,6 +34,18 @@ struct SampleBatch {
     timestamps_ms.resize(count);
     values.resize(count);
   }
+  // Those of the series of which `goes(ref)` is true.
+  template <typename Goes>
+  void EraseIf(Goes goes) {
+    size_t kept = 0;
+    for (size_t i = 0; i < size(); ++i) {
+      if (goes(refs[i])) continue;
+      refs[kept] = refs[i];
+      timestamps_ms[kept] = timestamps_ms[i];
+      values[kept++] = values[i];
+    }
+    resize(kept);
+  }
   // Keeps the memory.
   void clear() { resize(0); }
 };

@@ -8,7 +8,7 @@ namespace tinyobs::tsdb {
 
 namespace {
 
-// Dead series beyond a third of the living at which the table is replaced: small tables need not
+// Dead series beyond a fifth of the living at which the table is replaced: small tables need not
 // be.
 constexpr uint64_t kDeadTolerated = 256;
 
@@ -108,7 +108,7 @@ void SeriesIndex::Remove(std::span<const SeriesRef> refs) {
     WriterMutexLock lock(&lock_);
     for (const SeriesRef ref : refs) table_->Remove(ref);
     ++removals_;
-    if (table_->dead() <= kDeadTolerated + table_->live() / 3) return;
+    if (table_->dead() <= kDeadTolerated + table_->live() / 5) return;
     table = table_;
   }
   // Nobody else changes it: the caller is the only one who may.

@@ -9,7 +9,7 @@
 // remembered (MatcherCache). One that accepts the empty string subtracts the series of the values
 // it refuses, because a missing label counts as empty.
 //
-// Removing marks series dead, which readers skip at once. When the dead outnumber a third of the
+// Removing marks series dead, which readers skip at once. When the dead outnumber a fifth of the
 // living, Remove replaces the table by a copy without them: the copy is made while readers go on,
 // they only wait for a pointer to change hands.
 //
@@ -40,6 +40,7 @@
 #include "lib/tsdb/series_table.h"
 #include "tinyobs/labels.h"
 #include "tinyobs/matcher.h"
+#include "tinyobs/querier.h"
 
 namespace tinyobs::tsdb {
 
@@ -61,12 +62,6 @@ class SeriesNames {
 
   const SeriesIndex* index_;
   std::shared_ptr<const SeriesTable> table_;
-};
-
-// Which of a list of names or values.
-struct Listing {
-  std::string_view prefix = {};  // those that begin with it
-  size_t limit = 0;              // the first so many, in order; 0 = all
 };
 
 class SeriesIndex {
@@ -125,13 +120,12 @@ class SeriesIndex {
   // Whether all `matchers` accept this one series; false when there is none.
   bool Matches(SeriesRef ref, std::span<const Matcher> matchers) const;
 
-  // Sorted, each once. Over all series, or over `refs` only.
-  std::vector<std::string> LabelNames(const Listing& listing = {}) const;
-  std::vector<std::string> LabelNames(std::span<const SeriesRef> refs,
-                                      const Listing& listing = {}) const;
-  std::vector<std::string> LabelValues(std::string_view name, const Listing& listing = {}) const;
-  std::vector<std::string> LabelValues(std::string_view name, std::span<const SeriesRef> refs,
-                                       const Listing& listing = {}) const;
+  // Sorted, each once: those of the series `refs`, or, without, of all.
+  std::vector<std::string> LabelNames(const std::vector<SeriesRef>* refs = nullptr,
+                                      const ListHints& hints = {}) const;
+  std::vector<std::string> LabelValues(std::string_view name,
+                                       const std::vector<SeriesRef>* refs = nullptr,
+                                       const ListHints& hints = {}) const;
 
   // Writes all series below `end` as records of a log, and how many; see FORMAT.md. Takes the lock
   // for some thousand series at a time, so commits go on. Aborted: series were removed meanwhile.

@@ -10,11 +10,11 @@ namespace tinyobs::tsdb {
 namespace {
 
 // The part of the (distinct) texts that was asked for, sorted. Copies only that part.
-std::vector<std::string> SortedPart(std::vector<std::string_view> texts, const Listing& listing) {
-  std::erase_if(texts, [&](std::string_view text) { return !text.starts_with(listing.prefix); });
-  if (listing.limit > 0 && listing.limit < texts.size()) {
-    std::nth_element(texts.begin(), texts.begin() + listing.limit, texts.end());
-    texts.resize(listing.limit);
+std::vector<std::string> SortedPart(std::vector<std::string_view> texts, const ListHints& hints) {
+  std::erase_if(texts, [&](std::string_view text) { return !text.starts_with(hints.prefix); });
+  if (hints.limit > 0 && hints.limit < texts.size()) {
+    std::nth_element(texts.begin(), texts.begin() + hints.limit, texts.end());
+    texts.resize(hints.limit);
   }
   std::sort(texts.begin(), texts.end());
   return {texts.begin(), texts.end()};
@@ -81,66 +81,48 @@ void SeriesIndex::SortByLabels(std::vector<SeriesRef>* refs, size_t limit) const
   for (const Key& key : keys) refs->push_back(key.ref);
 }
 
-std::vector<std::string> SeriesIndex::LabelNames(const Listing& listing) const {
-  ReaderMutexLock lock(&lock_);
-  const SeriesTable& table = *table_;
-  std::vector<std::string_view> names;
-  for (const SeriesTable::Name& name : table.names()) {
-    if (name.live > 0) names.push_back(name.name);
-  }
-  return SortedPart(std::move(names), listing);
-}
-
-std::vector<std::string> SeriesIndex::LabelNames(std::span<const SeriesRef> refs,
-                                                 const Listing& listing) const {
+std::vector<std::string> SeriesIndex::LabelNames(const std::vector<SeriesRef>* refs,
+                                                 const ListHints& hints) const {
   ReaderMutexLock lock(&lock_);
   const SeriesTable& table = *table_;
   std::vector<bool> seen(table.names().size());
-  std::vector<std::string_view> names;
-  for (const SeriesRef ref : refs) {
-    if (!table.Lives(ref)) continue;
-    table.ForEachPair(*table.EntryOf(ref), [&](PairNumber, const SeriesTable::Pair& pair) {
-      if (!seen[pair.name]) names.push_back(table.names()[pair.name].name);
+  for (size_t i = 0; refs == nullptr && i < seen.size(); ++i) seen[i] = table.names()[i].live > 0;
+  for (size_t i = 0; refs != nullptr && i < refs->size(); ++i) {
+    if (!table.Lives((*refs)[i])) continue;
+    table.ForEachPair(*table.EntryOf((*refs)[i]), [&](PairNumber, const SeriesTable::Pair& pair) {
       seen[pair.name] = true;
       return true;
     });
   }
-  return SortedPart(std::move(names), listing);
-}
-
-std::vector<std::string> SeriesIndex::LabelValues(std::string_view name,
-                                                  const Listing& listing) const {
-  ReaderMutexLock lock(&lock_);
-  const SeriesTable& table = *table_;
-  std::vector<std::string_view> values;
-  if (const SeriesTable::Name* const found = table.FindName(name); found != nullptr) {
-    for (const PairNumber number : found->pairs) {
-      const SeriesTable::Pair& pair = table.PairAt(number);
-      if (pair.live > 0) values.push_back(pair.value());
-    }
+  std::vector<std::string_view> names;
+  for (size_t i = 0; i < seen.size(); ++i) {
+    if (seen[i]) names.push_back(table.names()[i].name);
   }
-  return SortedPart(std::move(values), listing);
+  return SortedPart(std::move(names), hints);
 }
 
 std::vector<std::string> SeriesIndex::LabelValues(std::string_view name,
-                                                  std::span<const SeriesRef> refs,
-                                                  const Listing& listing) const {
+                                                  const std::vector<SeriesRef>* refs,
+                                                  const ListHints& hints) const {
   ReaderMutexLock lock(&lock_);
   const SeriesTable& table = *table_;
   const SeriesTable::Name* const found = table.FindName(name);
   if (found == nullptr) return {};
   const auto number = static_cast<NameNumber>(found - table.names().data());
   std::vector<bool> seen(found->pairs.size());
-  std::vector<std::string_view> values;
-  for (const SeriesRef ref : refs) {
-    if (!table.Lives(ref)) continue;
-    const PairNumber value = table.PairOf(*table.EntryOf(ref), number);
-    if (value == kNoNumber) continue;
-    const SeriesTable::Pair& pair = table.PairAt(value);
-    if (!seen[pair.position]) values.push_back(pair.value());
-    seen[pair.position] = true;
+  for (size_t i = 0; refs == nullptr && i < seen.size(); ++i) {
+    seen[i] = table.PairAt(found->pairs[i]).live > 0;
   }
-  return SortedPart(std::move(values), listing);
+  for (size_t i = 0; refs != nullptr && i < refs->size(); ++i) {
+    if (!table.Lives((*refs)[i])) continue;
+    const PairNumber value = table.PairOf(*table.EntryOf((*refs)[i]), number);
+    if (value != kNoNumber) seen[table.PairAt(value).position] = true;
+  }
+  std::vector<std::string_view> values;
+  for (size_t i = 0; i < seen.size(); ++i) {
+    if (seen[i]) values.push_back(table.PairAt(found->pairs[i]).value());
+  }
+  return SortedPart(std::move(values), hints);
 }
 
 }  // namespace tinyobs::tsdb

@@ -14,10 +14,7 @@ namespace tinyobs::tsdb {
 absl::Status SeriesRows::Load(const std::string& prefix, TimeRange range, Iterator* rows) {
   rows_.clear();
   for (; rows->Valid() && rows->key().starts_with(prefix); rows->Next()) {
-    ChunkKey key;
-    if (!DecodeChunkKey(rows->key(), &key)) {
-      return absl::DataLossError(StrCat("not the key of a chunk: ", EscapeForMessage(rows->key())));
-    }
+    TINYOBS_ASSIGN_OR_RETURN(const ChunkKey key, ParseChunkKey(rows->key()));
     TINYOBS_ASSIGN_OR_RETURN(const StoredChunk stored,
                              ParseStoredChunk(key, partitioning_, rows->value()));
     // A key may lie before its first sample: it is taken all the same.

@@ -234,8 +234,7 @@ absl::Status ReadSeriesSnapshot(FileSystem* file_system, const std::string& path
                            lsm::WalReader::Open(file.get(), path, kWalKindSeries, number));
   const absl::Status status = index->LoadSnapshot(reader.get(), end, most_bytes);
   if (status.ok()) return status;
-  return absl::Status(status.code(), StrCat(path, ": offset ", reader->record_offset(), ": ",
-                                            FromAbsl(status.message())));
+  return WithContext(status, StrCat(path, ": offset ", reader->record_offset()));
 }
 
 }  // namespace tinyobs::tsdb

@@ -15,8 +15,8 @@ namespace {
 constexpr SeriesRef kSliceSeries = 1024;
 // How often old chunks are looked for. Ages are hours.
 constexpr int64_t kFreezePeriodMs = 30'000;
-// How long upkeep sleeps when nothing wakes it.
-constexpr int64_t kUpkeepPeriodMs = 1'000;
+// How long a thread sleeps when nothing wakes it.
+constexpr int64_t kWorkPeriodMs = 1'000;
 // A head over its share is frozen as a whole at most this often, because each time makes short
 // chunks; or when its series have so many open samples each, on average.
 constexpr int64_t kRelievePeriodMs = 10'000;
@@ -39,7 +39,7 @@ absl::Status DbImpl::Fail(std::string_view during, const absl::Status& status) {
     MutexLock lock(&state_);
     if (error_.ok()) {
       first = true;
-      error_ = absl::Status(status.code(), StrCat(during, ": ", FromAbsl(status.message())));
+      error_ = WithContext(status, during);
     }
   }
   if (first) Log(StrCat(path_, ": read-only after an error: ", during, ": ", status.ToString()));
@@ -102,15 +102,21 @@ absl::Status DbImpl::RelieveHead() {
   return absl::OkStatus();
 }
 
-absl::Status DbImpl::FreezeSlices(bool everything) {
-  const SeriesRef end = index_.ref_limit();
-  for (SeriesRef begin = 0; begin < end; begin += kSliceSeries) {
-    TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([&]() -> absl::Status {
-      head_.Freeze(begin, begin + kSliceSeries, MonotonicMs(), everything);
-      return absl::OkStatus();
-    }));
+absl::Status DbImpl::InTurns(size_t count, size_t per_turn,
+                             const std::function<absl::Status(size_t begin, size_t end)>& work) {
+  for (size_t begin = 0; begin < count; begin += per_turn) {
+    TINYOBS_RETURN_IF_ERROR(
+        queue_.RunAlone([&] { return work(begin, std::min(begin + per_turn, count)); }));
   }
   return absl::OkStatus();
+}
+
+absl::Status DbImpl::FreezeSlices(bool everything) {
+  return InTurns(index_.ref_limit(), kSliceSeries, [&](size_t begin, size_t end) {
+    head_.Freeze(static_cast<SeriesRef>(begin), static_cast<SeriesRef>(end), MonotonicMs(),
+                 everything);
+    return absl::OkStatus();
+  });
 }
 
 absl::Status DbImpl::WriteCheckpoint(uint64_t number) {
@@ -270,6 +276,10 @@ void DbImpl::ResumeIfDue() {
 }
 
 absl::StatusOr<bool> DbImpl::UpkeepRound() {
+  // An error is visible in Stats(); if it is no lack of space, trying again would hide it, and only
+  // Resume() helps.
+  ResumeIfDue();
+  TINYOBS_RETURN_IF_ERROR(CheckWritable());
   const int64_t now_ms = MonotonicMs();
   if (now_ms - last_freeze_ms_ >= kFreezePeriodMs) {
     last_freeze_ms_ = now_ms;
@@ -299,7 +309,6 @@ absl::StatusOr<bool> DbImpl::RunBackgroundWork() {
       MonotonicMs() - last_sync_ms_ >= options_.sync_interval_ms) {
     TINYOBS_RETURN_IF_ERROR(SyncLog());
   }
-  TINYOBS_RETURN_IF_ERROR(CheckWritable());
   TINYOBS_ASSIGN_OR_RETURN(const bool more, UpkeepRound());
   TINYOBS_ASSIGN_OR_RETURN(const bool aged, AgeingRound());
   TINYOBS_ASSIGN_OR_RETURN(const bool store_more, store_->RunBackgroundWork());
@@ -308,8 +317,10 @@ absl::StatusOr<bool> DbImpl::RunBackgroundWork() {
 
 void DbImpl::StartThreads() {
   if (!options_.background_threads || read_only_) return;
-  upkeep_thread_ = std::thread([this] { UpkeepLoop(); });
-  ageing_thread_ = std::thread([this] { AgeingLoop(); });
+  upkeep_worker_.thread =
+      std::thread([this] { WorkLoop(&upkeep_worker_, [this] { return UpkeepRound(); }); });
+  ageing_worker_.thread =
+      std::thread([this] { WorkLoop(&ageing_worker_, [this] { return AgeingRound(); }); });
   if (options_.sync_policy == SyncPolicy::kInterval && !options_.in_memory) {
     sync_thread_ = std::thread([this] { SyncLoop(); });
   }
@@ -319,27 +330,20 @@ void DbImpl::StopThreads() {
   {
     MutexLock lock(&wake_mutex_);
     stop_ = true;
-    wake_upkeep_.Notify();
+    upkeep_worker_.wake.Notify();
     wake_sync_.Notify();
-    wake_ageing_.Notify();
+    ageing_worker_.wake.Notify();
   }
-  if (upkeep_thread_.joinable()) upkeep_thread_.join();
-  if (ageing_thread_.joinable()) ageing_thread_.join();
+  if (upkeep_worker_.thread.joinable()) upkeep_worker_.thread.join();
+  if (ageing_worker_.thread.joinable()) ageing_worker_.thread.join();
   if (sync_thread_.joinable()) sync_thread_.join();
 }
 
-void DbImpl::WakeUpkeep() {
+void DbImpl::Wake(Worker* worker) {
   MutexLock lock(&wake_mutex_);
-  if (work_waits_) return;
-  work_waits_ = true;
-  wake_upkeep_.Notify();
-}
-
-void DbImpl::WakeAgeing() {
-  MutexLock lock(&wake_mutex_);
-  if (room_is_low_) return;
-  room_is_low_ = true;
-  wake_ageing_.Notify();
+  if (worker->due) return;
+  worker->due = true;
+  worker->wake.Notify();
 }
 
 bool DbImpl::Stopping() {
@@ -347,22 +351,17 @@ bool DbImpl::Stopping() {
   return stop_;
 }
 
-void DbImpl::UpkeepLoop() {
+void DbImpl::WorkLoop(Worker* worker, const std::function<absl::StatusOr<bool>()>& round) {
   bool more = false;
   while (!Stopping()) {
     if (!more) {
       MutexLock lock(&wake_mutex_);
-      if (!stop_ && !work_waits_) wake_upkeep_.WaitFor(&wake_mutex_, kUpkeepPeriodMs);
+      if (!stop_ && !worker->due) worker->wake.WaitFor(&wake_mutex_, kWorkPeriodMs);
       if (stop_) return;
-      work_waits_ = false;
+      worker->due = false;
     }
-    more = false;
-    // An error is visible in Stats(); if it is no lack of space, trying again would hide it, and
-    // only Resume() helps.
-    ResumeIfDue();
-    if (!CheckWritable().ok()) continue;
-    const auto round = UpkeepRound();
-    more = round.ok() && *round;
+    const auto done = round();
+    more = done.ok() && *done;
   }
 }
 

@@ -98,10 +98,9 @@ absl::Status WindowRows::Windows(std::vector<chunk::Window>* out) const {
                                           out->back().start_ms));
     }
     if (!status.ok()) {
-      return absl::Status(status.code(),
-                          StrCat("windows of series ", series_, " in partition ", partition_,
-                                 " of tier ", static_cast<int>(tier_), " at offset ", row.offset_ms,
-                                 " ms: ", FromAbsl(status.message())));
+      return WithContext(
+          status, StrCat("windows of series ", series_, " in partition ", partition_, " of tier ",
+                         static_cast<int>(tier_), " at offset ", row.offset_ms, " ms"));
     }
   }
   return absl::OkStatus();
@@ -161,7 +160,7 @@ bool WindowRows::Put(uint32_t offset_ms, const Row* old, const std::vector<chunk
     return old != nullptr;
   }
   value_.clear();
-  encoder_.Encode(windows, WidthMs(tier_), &value_);
+  chunk::EncodeWindows(windows, WidthMs(tier_), &value_);
   if (old != nullptr && old->value == value_) return false;
   batch->Put(KeyAt(offset_ms), value_);
   ++rows_written_;

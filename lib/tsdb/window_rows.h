@@ -103,7 +103,6 @@ class WindowRows {
   const uint32_t partition_;
   SeriesId series_ = 0;
   std::vector<Row> rows_;
-  chunk::WindowEncoder encoder_;
   std::string value_;
 
   uint64_t rows_written_ = 0;

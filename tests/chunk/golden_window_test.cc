@@ -43,7 +43,7 @@ TEST_P(GoldenRow, DecodesToTheSameWindows) {
 
 TEST_P(GoldenRow, IsWrittenWithTheSameBytes) {
   std::string row;
-  WindowEncoder().Encode(WindowsFromText(ReadFile(GetParam() + ".windows")), kWidthMs, &row);
+  EncodeWindows(WindowsFromText(ReadFile(GetParam() + ".windows")), kWidthMs, &row);
   EXPECT_EQ(row, ReadFile(GetParam() + ".row"));
 }
 
@@ -75,7 +75,7 @@ TEST(WorkedExample, OfTheFormatPage) {
       "\x01\x0b\x00\x00\x00\x00\x80\xeb\x01"
       "\x00\x01\x00\x00\x04"s;
   std::string row;
-  WindowEncoder().Encode(windows, kWidthMs, &row);
+  EncodeWindows(windows, kWidthMs, &row);
   EXPECT_EQ(row, expected);
   EXPECT_EQ(row.size(), 80u);
   std::vector<Window> decoded;

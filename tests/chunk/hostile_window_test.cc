@@ -29,8 +29,7 @@ std::string Encode(const Columns& columns) {
   aggregator.AddSamples(columns.timestamps_ms, columns.values);
   std::string row;
   const std::vector<Window>& windows = aggregator.Finish();
-  WindowEncoder().Encode(std::span(windows).first(std::min(windows.size(), kMaxWindows)), kWidthMs,
-                         &row);
+  EncodeWindows(std::span(windows).first(std::min(windows.size(), kMaxWindows)), kWidthMs, &row);
   return row;
 }
 

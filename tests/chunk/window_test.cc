@@ -154,9 +154,8 @@ void ExpectWhatSamplesSay(const std::vector<Window>& actual, const std::vector<W
 }
 
 std::string Encode(std::span<const Window> windows, int64_t width_ms) {
-  WindowEncoder encoder;
   std::string row;
-  encoder.Encode(windows, width_ms, &row);
+  EncodeWindows(windows, width_ms, &row);
   return row;
 }
 

@@ -35,7 +35,7 @@ bool WriteGoldenRow(const std::string& folder, const std::string& name, const Co
   aggregator.AddSamples(columns.timestamps_ms, columns.values);
   const std::vector<Window>& windows = aggregator.Finish();
   std::string row;
-  WindowEncoder().Encode(windows, kWidthMs, &row);
+  EncodeWindows(windows, kWidthMs, &row);
   return WriteFile(folder + "/" + name + ".windows", WindowsToText(windows)) &&
          WriteFile(folder + "/" + name + ".row", row);
 }

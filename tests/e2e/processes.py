@@ -1,6 +1,6 @@
-"""Starts and ends the two programs of the end-to-end tests: the server under test and a metrics exporter.
+"""Starts and ends the programs of the end-to-end tests: the server under test, and what tools/setup unpacked.
 
-Both listen on a free loopback port of their own choice and print it; nothing here guesses a port or waits a fixed
+All listen on a free loopback port of their own choice and print it; nothing here guesses a port or waits a fixed
 time. Each is ended by its own process id, also when the test itself is killed (the kernel does it: PR_SET_PDEATHSIG).
 """
 
@@ -89,20 +89,48 @@ def checkout():
     return os.path.normpath(os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", ".."))
 
 
-def node_exporter():
+LISTENING_ON = r'msg="Listening on".* address=(127\.0\.0\.1:\d+)'  # of Prometheus' own programs
+
+
+def peer(package, program):
+    """The path of a program of packages.txt's [peers]."""
     peers = os.environ.get("TINYOBS_PEERS_DIR") or os.path.join(checkout(), "third_party", "peers")
-    program = os.path.join(peers, "prometheus-node-exporter", "usr", "bin", "prometheus-node-exporter")
-    if not os.access(program, os.X_OK):
-        raise RuntimeError("there is no %s: run tools/setup, which unpacks it there" % program)
+    path = os.path.join(peers, package, "usr", "bin", program)
+    if not os.access(path, os.X_OK):
+        raise RuntimeError("there is no %s: run tools/setup, which unpacks it there" % path)
+    return path
+
+
+def node_exporter():
     return Process(
-        "node_exporter", [program, "--web.listen-address=127.0.0.1:0"],
-        r'msg="Listening on".* address=(127\.0\.0\.1:\d+)', os.path.join(_log_folder(), "node_exporter.log"))
+        "node_exporter",
+        [peer("prometheus-node-exporter", "prometheus-node-exporter"), "--web.listen-address=127.0.0.1:0"],
+        LISTENING_ON, os.path.join(_log_folder(), "node_exporter.log"))
 
 
-def tinyobs_serve(storage, series_max=100000, memory_mb=48):
+def prometheus(folder):
+    """Takes remote write, scrapes nothing, keeps its data in `folder`."""
+    os.makedirs(folder)
+    configuration = os.path.join(folder, "prometheus.yml")
+    with open(configuration, "w", encoding="utf-8") as file:
+        file.write("{}\n")
+    return Process(
+        "prometheus",
+        [peer("prometheus", "prometheus"), "--config.file=" + configuration, "--web.enable-remote-write-receiver",
+         "--storage.tsdb.path=" + os.path.join(folder, "data"), "--web.listen-address=127.0.0.1:0"],
+        LISTENING_ON, os.path.join(_log_folder(), "prometheus.log"))
+
+
+def client(package, program, arguments):
+    """A program of VictoriaMetrics that nobody asks anything: it has no address of use."""
+    return Process(program, [peer(package, program), *arguments], r"(started vmagent|group .* started)",
+                   os.path.join(_log_folder(), program + ".log"))
+
+
+def tinyobs_serve(storage, series_max=100000, memory_mb=48, flags=()):
     program = os.environ.get("TINYOBS_SERVE") or os.path.join("tools", "serve", "tinyobs-serve")
     return Process(
         "tinyobs-serve",
-        [program, "--web.listen-address=127.0.0.1:0", "--storage.path=" + storage, "--no-host-metrics"],
+        [program, "--web.listen-address=127.0.0.1:0", "--storage.path=" + storage, "--no-host-metrics", *flags],
         r"listening on http://(127\.0\.0\.1:\d+)", os.path.join(_log_folder(), "tinyobs-serve.log"),
         {"TINYOBS_MAX_CARDINALITY": str(series_max), "TINYOBS_MAX_MEMORY_MB": str(memory_mb)})

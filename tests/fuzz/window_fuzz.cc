@@ -69,7 +69,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     w.resets = 0;
   }
   std::string again;
-  chunk::WindowEncoder().Encode(windows, kWidthMs, &again);
+  chunk::EncodeWindows(windows, kWidthMs, &again);
   std::vector<chunk::Window> same;
   TINYOBS_CHECK(chunk::DecodeWindows(again, kWidthMs, &same).ok());
   TINYOBS_CHECK(same.size() == windows.size());
@@ -79,6 +79,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   const std::vector<chunk::Window> hours = chunk::Rollup(windows, 12 * kWidthMs);
   std::string row_of_hours;
-  chunk::WindowEncoder().Encode(hours, 12 * kWidthMs, &row_of_hours);
+  chunk::EncodeWindows(hours, 12 * kWidthMs, &row_of_hours);
   return 0;
 }

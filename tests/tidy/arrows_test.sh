@@ -32,8 +32,9 @@ here=tests/tidy
 engine_libraries='@(snappy|xxhash|absl_[a-z]+|re2)//'
 check "lib/sstable" $here/sstable_deps '^//lib/sstable' "^(//lib/(sstable|vfs|base|include)[:/]|$engine_libraries)"
 check "lib/lsm" $here/lsm_deps '^//lib/lsm' "^(//lib/(lsm|sstable|vfs|base|include)[:/]|$engine_libraries)"
+check "lib/promql" $here/promql_deps '^//lib/promql' "^(//lib/(promql|model|base|include)[:/]|$engine_libraries)"
 check "lib:tinyobs" $here/engine_deps '^//lib/tsdb' \
-  "^(//lib:tinyobs$|//lib:BUILD|//lib/(tsdb|chunk|model|lsm|sstable|vfs|base|include)[:/]|$engine_libraries)"
+  "^(//lib:tinyobs$|//lib:BUILD|//lib/(promql|tsdb|chunk|model|lsm|sstable|vfs|base|include)[:/]|$engine_libraries)"
 sdk_rooms='//lib/(sdk|wire|model|base|include)[:/]'
 for list in sdk_room_deps sdk_deps; do
   # The HTTP transport brings curl; the intruder of the self-test is another name for it.

@@ -307,6 +307,69 @@ TEST_F(CardinalityTest, IdleSeriesCountComeBackFreelyAndAreBlamed) {
   EXPECT_CODE(PutRange("new", "x", 970, 971), absl::StatusCode::kResourceExhausted);
 }
 
+TEST_F(CardinalityTest, WhatFitsIsStoredAndTheRestIsCounted) {
+  options_.max_series = 10;
+  options_.max_series_per_metric = 6;
+  Open();
+  ASSERT_OK(PutRange("a", "x", 0, 4));
+  const auto commit = [&](const std::vector<Labels>& series, uint64_t* left_out) {
+    const auto appender = db_->NewAppender();
+    // Two samples each, the second behind those of all others.
+    for (int64_t t = 0; t < 2; ++t) {
+      for (const Labels& labels : series) EXPECT_OK(appender->Add(labels, kStartMs + t, 2));
+    }
+    absl::Status why;
+    EXPECT_OK(appender->CommitWhatFits(left_out, &why));
+    EXPECT_EQ(why.ok(), *left_out == 0) << why;
+    return why;
+  };
+  std::vector<Labels> series;
+  for (const int i : {2, 7, 8, 9, 3}) {
+    series.push_back(Labels::Of("a", {{"x", StrCat("value-", i)}}));
+  }
+  for (int i = 0; i < 6; ++i) series.push_back(Labels::Of("b", {{"y", StrCat(i)}}));
+  uint64_t left_out = 0;
+  EXPECT_TRUE(LimitOf(commit(series, &left_out)).limit > 0);
+  EXPECT_EQ(left_out, 2u * 3);  // one of a beyond its metric's limit, two of b beyond that of all
+  CheckCounts();
+  EXPECT_EQ(db_->Stats().series, 10u);
+  EXPECT_EQ(db_->Stats().series_refused, 3u);
+  EXPECT_EQ(db_->Stats().samples_rejected, 6u);
+  ASSERT_OK_AND_ASSIGN(const auto stored, db_->Series({Matcher::Metric("a")}, {}));
+  EXPECT_EQ(stored.size(), 6u);
+  // Nothing fits, and nothing is wrong.
+  EXPECT_EQ(LimitOf(commit({Labels::Of("c")}, &left_out)).current, 10u);
+  EXPECT_EQ(left_out, 2u);
+  EXPECT_OK(commit({}, &left_out));
+  EXPECT_EQ(left_out, 0u);
+  CheckCounts();
+  Reopen();
+  CheckCounts();
+  EXPECT_EQ(db_->Stats().series, 10u);
+}
+
+TEST_F(CardinalityTest, WhatFitsHasEveryIdleSeries) {
+  options_.partition_ms = 60'000;
+  options_.max_series = 1'000;
+  Open();
+  ASSERT_OK(PutRange("idle", "x", 0, 1'000));
+  clock_.AdvanceMs(10 * options_.partition_ms);
+  ASSERT_OK(db_->Flush());
+  Work();
+  ASSERT_EQ(db_->Stats().idle_series, 1'000u);
+  const auto appender = db_->NewAppender();
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_OK(appender->Add(Labels::Of("new", {{"x", StrCat(i)}}), clock_.NowMs(), 1));
+    ASSERT_OK(appender->Add(Labels::Of("idle", {{"x", StrCat("value-", i)}}), clock_.NowMs(), 1));
+  }
+  uint64_t left_out = 0;
+  absl::Status why;
+  ASSERT_OK(appender->CommitWhatFits(&left_out, &why));
+  EXPECT_EQ(left_out, 10u);
+  EXPECT_EQ(db_->Stats().idle_series, 990u);
+  CheckCounts();
+}
+
 TEST_F(CardinalityTest, TheLabelToBlameIsForgottenWithItsSeries) {
   options_.max_series = 600;
   Open();

@@ -19,7 +19,7 @@ class Keys : public lsm::WriteBatch::Handler {
  public:
   void Put(std::string_view key, std::string_view value) override {
     const bool is_new = seen.emplace(key).second;
-    EXPECT_TRUE(is_new || key == NextRowKey()) << EscapeForMessage(key);
+    EXPECT_TRUE(is_new || key == RowPrefix(RowKind::kNext)) << EscapeForMessage(key);
     largest_row = std::max(largest_row, key.size() + value.size());
   }
   void Delete(std::string_view key) override { FAIL(); }
@@ -261,9 +261,9 @@ TEST_F(CatalogStoreTest, DamagedRowsAreDataLoss) {
   expect_data_loss(SeriesRowKey(99), "\x05");
   expect_data_loss(SeriesRowKey(99), "\xff\xff\xff\xff\xff\x7f" + labels);
   expect_data_loss(SeriesRowKey(99) + "x", "\x05" + LabelsOf(1).canonical_bytes());
-  expect_data_loss(NextRowKey(), "\x05");
-  expect_data_loss(NextRowKey(), "\x05\x05\x05");
-  expect_data_loss(NextRowKey(), "\xff\xff\xff\xff\xff\x7f\x01");
+  expect_data_loss(RowPrefix(RowKind::kNext), "\x05");
+  expect_data_loss(RowPrefix(RowKind::kNext), "\x05\x05\x05");
+  expect_data_loss(RowPrefix(RowKind::kNext), "\xff\xff\xff\xff\xff\x7f\x01");
   expect_data_loss(MetricMetadataRowKey("m"), "\x09");
   Begin();
 }

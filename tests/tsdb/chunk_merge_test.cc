@@ -319,7 +319,7 @@ TEST_F(MergeClosedTest, EverybodyWorksSideBySide) {
     }
   });
   std::thread deleter([&] {
-    while (!done) EXPECT_OK(chunks_->DeleteRange(kSeries + 1, {0, 4'000}));
+    while (!done) EXPECT_OK(chunks_->DeleteRange({&kNext, 1}, {0, 4'000}));
   });
   std::thread reader([&] {
     size_t seen = 0;
@@ -343,7 +343,7 @@ TEST_F(MergeClosedTest, EverybodyWorksSideBySide) {
   merger.join();
   deleter.join();
   reader.join();
-  ASSERT_OK(chunks_->DeleteRange(kSeries + 1, {0, 4'000}));
+  ASSERT_OK(chunks_->DeleteRange({&kNext, 1}, {0, 4'000}));
   Forget(&model_, kSeries + 1, 0, 4'000);
   Check();
   Close();

@@ -32,6 +32,7 @@ class ChunkStoreTest : public ::testing::Test {
  protected:
   static constexpr int64_t kPartitionMs = 10'000;
   static constexpr SeriesId kSeries = SeriesId{5} << 32 | 7;
+  static constexpr SeriesId kNext = kSeries + 1;
   static uint32_t Number(int64_t index) { return static_cast<uint32_t>(kPartitionBias + index); }
 
   explicit ChunkStoreTest(int64_t partition_ms = kPartitionMs) : partitioning_(partition_ms) {
@@ -62,6 +63,10 @@ class ChunkStoreTest : public ::testing::Test {
     return absl::OkStatus();
   }
   void Open() { ASSERT_OK(TryOpen()); }
+  // Of every tier what ended at or before it.
+  ChunkStore::DropEnds AllBefore(int64_t time_ms) const {
+    return chunks_->EndsAt(time_ms, time_ms, time_ms);
+  }
   void Close() {
     chunks_.reset();
     store_.reset();

@@ -122,6 +122,24 @@ TEST_F(DbAdminTest, AddingByLabelsWorksThoughTheSeriesLeftMemoryBeforeTheCommit)
   CheckForGood();
 }
 
+TEST_F(DbAdminTest, SeriesOfShortIntervalsLeaveMemorySoonerThanThoseOfUnknownOnes) {
+  const int64_t base_ms = clock_.NowMs();
+  PutMany(base_ms);
+  PutMany(base_ms + 100);
+  Writer once(db_.get(), &model_);
+  for (int i = kMany; i < 2 * kMany; ++i) ASSERT_OK(once.Add(Series(i), base_ms + 100, i));
+  ASSERT_OK(once.Commit());
+  const auto idle_after = [&](int64_t ms) {
+    clock_.AdvanceMs(base_ms + ms - clock_.NowMs());
+    Work();
+    return db_->Stats().idle_series;
+  };
+  EXPECT_EQ(idle_after(kPartitionMs / 5), 0u);
+  EXPECT_EQ(idle_after(kPartitionMs * 2 / 5), uint64_t{kMany});
+  EXPECT_EQ(idle_after(kPartitionMs), uint64_t{2 * kMany});
+  CheckForGood();
+}
+
 TEST_F(DbAdminTest, ABatchByLabelsAndHandlesSaysWhichHandleIsGone) {
   PutMany(kStartMs);
   const auto appender = db_->NewAppender();

@@ -223,21 +223,20 @@ TEST_F(DbReviewTest, AFlushSealsEverythingHoweverManyStepsItTakes) {
 
 // The filters that say "not among the idle ones" are larger than the memory for them.
 TEST_F(DbReviewTest, NewSeriesDoNotOpenATableEachWhenMostSeriesAreIdle) {
-  constexpr int kRounds = 16;
-  constexpr int kNew = 2500;
-  options_.memory_budget_bytes = 2 << 20;
+  constexpr int kRounds = 40;
+  constexpr int kNew = 1500;
+  options_.memory_budget_bytes = 1 << 20;
   Open();
-  uint64_t opened_per_new = 0;
+  uint64_t most_opened = 0;
   for (int round = 0; round < kRounds; ++round) {
     const uint64_t opened = disk_.Count(testing::Operation::kOpen);
     PutMany(clock_.NowMs(), round * kNew, kNew);
-    fprintf(stderr,"opened %d\n",(int)(disk_.Count(testing::Operation::kOpen) - opened));
-    opened_per_new = (disk_.Count(testing::Operation::kOpen) - opened) / kNew;
+    most_opened = std::max(most_opened, disk_.Count(testing::Operation::kOpen) - opened);
     clock_.AdvanceMs(6 * kHourMs);
     ASSERT_OK(db_->Flush());
     ASSERT_OK(db_->RunBackgroundWork());  // all go idle
   }
-  EXPECT_EQ(opened_per_new, 0u) << disk_.Count(testing::Operation::kOpen);
+  EXPECT_LE(most_opened, 10u);
   PutMany(clock_.NowMs(), kNew / 2, kNew);  // come back
   EXPECT_EQ(db_->Stats().series, uint64_t{kRounds} * kNew);
   EXPECT_EQ(db_->Stats().idle_series, uint64_t{kRounds - 1} * kNew);

@@ -13,7 +13,7 @@ class DeleteRangeTest : public ChunkStoreTest {
   void Delete(int64_t from_ms, int64_t to_ms, SeriesId series = kSeries) {
     const size_t before = model_[series].size();
     Forget(&model_, series, from_ms, to_ms);
-    const auto deleted = chunks_->DeleteRange(series, {from_ms, to_ms});
+    const auto deleted = chunks_->DeleteRange({&series, 1}, {from_ms, to_ms});
     ASSERT_OK(deleted);
     EXPECT_EQ(*deleted, before - model_[series].size());
   }
@@ -97,7 +97,7 @@ TEST_F(DeleteRangeTest, ADamagedChunkIsDataLossAndNothingIsDeleted) {
   Write({{5, 1}});
   Write({{10, 1}, {20, 2}});
   ASSERT_OK(store_->Put(EncodeChunkKey(RawChunkKey(partitioning_, kSeries, 10)), ""));
-  EXPECT_CODE(chunks_->DeleteRange(kSeries, {0, 100}), absl::StatusCode::kDataLoss);
+  EXPECT_CODE(chunks_->DeleteRange({&kSeries, 1}, {0, 100}), absl::StatusCode::kDataLoss);
   EXPECT_EQ(Keys().size(), 2u);
   EXPECT_EQ(chunks_->Totals().samples, 3u);
 }
@@ -157,13 +157,13 @@ class ChunkModelTest : public ChunkStoreTest {
         const int64_t from_ms = RandomTime();
         const int64_t to_ms = from_ms + static_cast<int64_t>(Random(Random(2) == 0 ? 300 : 15'000));
         const SeriesId id = RandomSeries();
-        ASSERT_OK(chunks_->DeleteRange(id, {from_ms, to_ms}));
+        ASSERT_OK(chunks_->DeleteRange({&id, 1}, {from_ms, to_ms}));
         return Forget(&model_, id, from_ms, to_ms);
       }
       case 4: {
         if (Random(4) != 0) return;
         const int64_t time_ms = RandomTime();
-        const auto dropped = chunks_->DropBefore(time_ms);
+        const auto dropped = chunks_->DropBefore(AllBefore(time_ms));
         ASSERT_OK(dropped);
         for (auto& [id, samples] : model_) {
           samples.erase(samples.begin(), samples.lower_bound(partitioning_.StartOf(time_ms)));

@@ -93,7 +93,7 @@ TEST_F(DownsamplerCrashTest, WhatChangesBetweenCrashesIsNotForgotten) {
       const SeriesId series = kSeries + random() % 4;
       const int64_t time = kStartMs + hour * kHourMs + static_cast<int64_t>(random() % kHourMs);
       if (random() % 3 == 0) {
-        ASSERT_OK(chunks_->DeleteRange(series, {time, time + 2 * kHourMs}));
+        ASSERT_OK(chunks_->DeleteRange({&series, 1}, {time, time + 2 * kHourMs}));
         Forget(&model_, series, time, time + 2 * kHourMs);
         if (random() % 2 == 0) {
           ASSERT_OK(ds().DeleteRange({&series, 1}, {time, time + 2 * kHourMs}));

@@ -188,7 +188,7 @@ TEST_F(DownsamplerTest, HowSamplesWereCutIntoChunksDoesNotMatter) {
     if (first.empty()) first = rows;
     EXPECT_EQ(rows, first);
     ASSERT_GE(rows.size(), 2u);
-    ASSERT_OK(chunks_->DeleteRange(kSeries, {}));
+    ASSERT_OK(chunks_->DeleteRange({&kSeries, 1}, {}));
     ASSERT_OK(ds().DeleteRange({&kSeries, 1}, {}));
     EXPECT_TRUE(ReadTier(Tier::kFiveMinutes).empty());
     EXPECT_TRUE(ReadTier(Tier::kOneHour).empty());
@@ -204,7 +204,7 @@ TEST_F(DownsamplerTest, DeletingTakesWindowsBack) {
   const int64_t closed_ms = kStartMs + 30 * kHourMs;
   Run(closed_ms);
   const TimeRange range{kStartMs + 3 * kHourMs + 7 * kMinuteMs, kStartMs + 5 * kHourMs + 1};
-  ASSERT_OK(chunks_->DeleteRange(kSeries, range));
+  ASSERT_OK(chunks_->DeleteRange({&kSeries, 1}, range));
   Forget(&model_, kSeries, range.from_ms, range.to_ms);
   ASSERT_OK(ds().DeleteRange({&kSeries, 1}, range));
   EXPECT_EQ(chunks_->Totals().touched, 0u);
@@ -229,7 +229,7 @@ TEST_F(DownsamplerTest, DeletingWhatIsLeftOfDroppedSamplesTakesWholeWindows) {
   EXPECT_EQ(chunks_->Marks({}).five_minutes_from_ms, kStartMs + 12 * kHourMs);
   // Nothing left is known of the first 12 hours but hours, of the next but 5m.
   const TimeRange range{kStartMs + 11 * kHourMs + 1, kStartMs + 13 * kHourMs + 5 * kMinuteMs};
-  ASSERT_OK(chunks_->DeleteRange(kSeries, range));
+  ASSERT_OK(chunks_->DeleteRange({&kSeries, 1}, range));
   ASSERT_OK(ds().DeleteRange({&kSeries, 1}, range));
   const auto overlaps = [&](const chunk::Window& window, int64_t width_ms) {
     return window.start_ms <= range.to_ms && window.start_ms + width_ms > range.from_ms;
@@ -415,7 +415,7 @@ TEST_F(DownsamplerTest, RandomSeriesAreWhatTheDefinitionSays) {
         const SeriesId series = kSeries - 3 + up_to(6);
         const int64_t from_ms = now_ms - up_to(40 * kHourMs);
         const TimeRange range{from_ms, from_ms + up_to(9 * kHourMs)};
-        ASSERT_OK(chunks_->DeleteRange(series, range));
+        ASSERT_OK(chunks_->DeleteRange({&series, 1}, range));
         Forget(&model_, series, range.from_ms, range.to_ms);
         ASSERT_OK(ds().DeleteRange({&series, 1}, range));
       } else if (what == 16) {

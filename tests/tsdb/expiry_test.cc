@@ -114,7 +114,7 @@ TEST_F(ExpiryTest, DroppingHalfOfTheDataWritesNextToNothing) {
   const uint64_t disk_bytes = store_->Stats().disk_bytes;
   const uint64_t before = disk.bytes_written();
   ASSERT_GT(before, 800'000u);
-  const auto dropped = chunks_->DropBefore(12 * kPartitionMs);
+  const auto dropped = chunks_->DropBefore(AllBefore(12 * kPartitionMs));
   ASSERT_OK(dropped);
   EXPECT_EQ(*dropped, 12u);
   EXPECT_LT(disk.bytes_written() - before, 64u << 10);
@@ -130,10 +130,10 @@ TEST_F(ExpiryTest, DroppingHalfOfTheDataWritesNextToNothing) {
 TEST_F(ExpiryTest, OnlyPartitionsThatAreWhollyBeforeGo) {
   Fill(-2, 3);
   for (const int64_t time : {int64_t{-20'001}, int64_t{-20'000}, int64_t{-10'001}}) {
-    EXPECT_EQ(*chunks_->DropBefore(time), 0u);
+    EXPECT_EQ(*chunks_->DropBefore(AllBefore(time)), 0u);
   }
-  EXPECT_EQ(*chunks_->DropBefore(-10'000), 1u);
-  EXPECT_EQ(*chunks_->DropBefore(19'999), 2u);
+  EXPECT_EQ(*chunks_->DropBefore(AllBefore(-10'000)), 1u);
+  EXPECT_EQ(*chunks_->DropBefore(AllBefore(19'999)), 2u);
   Expire(&model_, 19'999);
   Check();
   EXPECT_EQ(chunks_->Partitions({}), (std::vector<uint32_t>{Number(1), Number(2)}));
@@ -150,7 +150,7 @@ TEST_F(ExpiryTest, NothingOfADroppedPartitionComesBack) {
   Write({{5, 1}});
   Flush();
   Write({{7, 1}, {15, 2}});
-  EXPECT_EQ(*chunks_->DropBefore(10'000), 1u);
+  EXPECT_EQ(*chunks_->DropBefore(AllBefore(10'000)), 1u);
   Expire(&model_, 10'000);
   Check();
   // A late chunk makes the partition anew, alone.
@@ -167,7 +167,7 @@ TEST_F(ExpiryTest, ReadersGoOnWithWhatTheyBeganWith) {
   const auto snapshot = store_->NewSnapshot();
   const auto partitions = chunks_->Partitions({});
   const Model before = WithoutEmpty(model_);
-  EXPECT_EQ(*chunks_->DropBefore(20'000), 2u);
+  EXPECT_EQ(*chunks_->DropBefore(AllBefore(20'000)), 2u);
   EXPECT_EQ(ReadAll({}, snapshot.get(), partitions), before);
   EXPECT_EQ(ReadAll({}, snapshot.get(), partitions, 1), before);
 }
@@ -181,7 +181,7 @@ TEST_F(ExpiryTest, WhatGoesWithItGoesInTheSameBatch) {
   ASSERT_OK(store_->Put(SeriesRowKey(1), "row"));
   lsm::WriteBatch also;
   also.Delete(SeriesRowKey(1));
-  ASSERT_OK(chunks_->DropBefore(10'000, also));
+  ASSERT_OK(chunks_->DropBefore(AllBefore(10'000), also));
   std::string value;
   EXPECT_CODE(store_->Get(SeriesRowKey(1), &value), absl::StatusCode::kNotFound);
   EXPECT_CODE(store_->Get(idle, &value), absl::StatusCode::kNotFound);
@@ -192,14 +192,14 @@ TEST_F(ExpiryTest, ADropThatFailedIsFinishedByTheNext) {
   Fill(0, 3);
   Flush();
   disk_.AddFault({.operation = testing::Operation::kSync, .path_contains = "MANIFEST", .skip = 1});
-  EXPECT_CODE(chunks_->DropBefore(20'000), absl::StatusCode::kUnavailable);
+  EXPECT_CODE(chunks_->DropBefore(AllBefore(20'000)), absl::StatusCode::kUnavailable);
   disk_.ClearFaults();
   ASSERT_OK(store_->Resume());
   Expire(&model_, 20'000);
   Check();
   EXPECT_EQ(Keys().size(), 21u);
   Write({{5, 5}});  // late; its partition has expired and goes too
-  EXPECT_EQ(*chunks_->DropBefore(20'000), 1u);
+  EXPECT_EQ(*chunks_->DropBefore(AllBefore(20'000)), 1u);
   Expire(&model_, 20'000);
   Check();
   EXPECT_EQ(Keys().size(), 7u);
@@ -221,7 +221,7 @@ TEST_F(ExpiryTest, PowerMayFailAtAnyMoment) {
       Fill(0, 4);
       Flush();
       disk_.PowerCutAfter(changes);
-      done = chunks_->DropBefore(20'000).ok();
+      done = chunks_->DropBefore(AllBefore(20'000)).ok();
       Crash({.keep_bytes = keep, .keep_names = keep, .seed = changes});
       const bool dropped = chunks_->Partitions({}).size() == 2;
       EXPECT_TRUE(dropped || !done);

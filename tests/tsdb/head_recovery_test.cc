@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "lib/base/clock.h"
 #include "lib/tsdb/head.h"
 #include "lib/tsdb/head_checkpoint.h"
 #include "lib/tsdb/head_log.h"
@@ -103,9 +102,8 @@ class HeadRecovery : public ::testing::TestWithParam<uint64_t> {
           return status;
         },
         nullptr};
-    ManualClock clock(0);
     ReplayReport report;
-    ASSERT_OK(replay->Run(callbacks, &clock, &report));
+    ASSERT_OK(replay->Run(callbacks, &report));
     Answer answer = durable_;
     HeadPin pin;
     ASSERT_OK(head->Pin(

@@ -69,7 +69,10 @@ class IdleSeriesTest : public ::testing::Test {
     return Write(batch);
   }
   absl::StatusOr<std::optional<IdleSeries::Found>> Find(const std::string& canonical) {
-    return idle_->Find(canonical, SeriesKeyOfCanonicalBytes(canonical, kSeed));
+    const std::string_view wanted = canonical;
+    auto found = idle_->Find({&wanted, 1});
+    if (!found.ok()) return found.status();
+    return found->front();
   }
   // Until all is dropped, the range of the groups included.
   void Drop(uint32_t partition) {

@@ -253,7 +253,7 @@ class Model {
     }
     ASSERT_EQ(index_.Match(matchers).refs, expected) << text;
     ASSERT_EQ(index_.size(), all_.size());
-    const auto first_of = [](const std::set<std::string>& from, const Listing& listing) {
+    const auto first_of = [](const std::set<std::string>& from, const ListHints& listing) {
       std::vector<std::string> some;
       for (const std::string& text : from) {
         if (text.starts_with(listing.prefix) && (listing.limit == 0 || some.size() < listing.limit))
@@ -261,12 +261,12 @@ class Model {
       }
       return some;
     };
-    const Listing listing{Random(2) == 0 ? "v1" : "", Random(2) * Random(8)};
-    ASSERT_EQ(index_.LabelNames(expected), first_of(names, {})) << text;
-    ASSERT_EQ(index_.LabelValues("c", expected, listing), first_of(values, listing)) << text;
+    const ListHints listing{Random(2) == 0 ? "v1" : "", Random(2) * Random(8)};
+    ASSERT_EQ(index_.LabelNames(&expected), first_of(names, {})) << text;
+    ASSERT_EQ(index_.LabelValues("c", &expected, listing), first_of(values, listing)) << text;
     if (matchers.empty()) {
       ASSERT_EQ(index_.LabelNames(), first_of(names, {}));
-      ASSERT_EQ(index_.LabelValues("c", listing), first_of(values, listing));
+      ASSERT_EQ(index_.LabelValues("c", nullptr, listing), first_of(values, listing));
     }
     const size_t limit = Random(2) * Random(20);
     std::vector<Labels> sorted;
@@ -341,7 +341,7 @@ TEST(SeriesIndex, ReadersAndTheLeaderDoNotDisturbEachOther) {
         for (const SeriesRef ref : matched.refs) names.LabelsOf(ref);
         EXPECT_EQ(names.LabelsOf(stays_ref), stays);
         EXPECT_EQ(Find(index, stays), stays_ref);
-        index.LabelValues("i", Listing{"1", 10});
+        index.LabelValues("i", nullptr, ListHints{"1", 10});
         std::vector<SeriesRef> refs = matched.refs;
         index.SortByLabels(&refs);
         index.MemoryBytes();

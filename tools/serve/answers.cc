@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "lib/base/strings.h"
+#include "lib/wire/prometheus_json.h"
 #include "lib/wire/query_json.h"
 #include "tinyobs/appender.h"
 #include "tinyobs/querier.h"
@@ -77,6 +78,38 @@ HttpResponse QueryErrorResponse(const absl::Status& status) {
     default:
       return ErrorResponse(500, StrCat("failed to query metrics: ", message));
   }
+}
+
+HttpResponse PrometheusErrorResponse(const absl::Status& status) {
+  struct Kind {
+    int code;
+    std::string_view type;
+  };
+  const auto kind = [&status]() -> Kind {
+    if (IsQueryLimit(status)) return {422, "execution"};
+    switch (status.code()) {
+      case absl::StatusCode::kInvalidArgument:
+        return {400, "bad_data"};
+      case absl::StatusCode::kFailedPrecondition:
+        return {422, "execution"};
+      case absl::StatusCode::kCancelled:
+        return {503, "canceled"};
+      case absl::StatusCode::kDeadlineExceeded:
+        return {503, "timeout"};
+      case absl::StatusCode::kNotFound:
+        return {404, "not_found"};
+      case absl::StatusCode::kUnavailable:
+      case absl::StatusCode::kResourceExhausted:
+        return {503, "unavailable"};
+      default:
+        return {500, "internal"};
+    }
+  }();
+  HttpResponse response =
+      JsonResponse(wire::PrometheusErrorJson(kind.type, FromAbsl(status.message())));
+  response.status = kind.code;
+  if (kind.type == "unavailable") response.SetHeader("Retry-After", "1");
+  return response;
 }
 
 }  // namespace tinyobs::serve

@@ -32,6 +32,12 @@ HttpResponse WriteErrorResponse(const absl::Status& status, uint64_t used_bytes,
 // FailedPrecondition are 503; InvalidArgument is 400; anything else is 500.
 HttpResponse QueryErrorResponse(const absl::Status& status);
 
+// A refused request of Prometheus' API, {"status":"error","errorType":..,"error":..}, with its
+// codes: InvalidArgument is bad_data, 400; FailedPrecondition and a QueryLimitError are execution,
+// 422; Cancelled is canceled and DeadlineExceeded timeout, both 503; NotFound is not_found, 404;
+// Unavailable and another ResourceExhausted are unavailable, 503; anything else is internal, 500.
+HttpResponse PrometheusErrorResponse(const absl::Status& status);
+
 }  // namespace tinyobs::serve
 
 #endif  // TINYOBS_TOOLS_SERVE_ANSWERS_H_

@@ -20,6 +20,9 @@ namespace tinyobs::serve {
 Handler MakeApp(const HandlerContext* context, const HttpCounters* counters, AccessPolicy policy,
                 FindPage find_page, size_t max_body_bytes);
 
+// For HttpServer::Serve: requests of MakeApp's that read, or delete, as much as their sender likes.
+bool IsQuery(const HttpRequest& request);
+
 }  // namespace tinyobs::serve
 
 #endif  // TINYOBS_TOOLS_SERVE_APP_H_

@@ -1,6 +1,7 @@
-// zlib's streaming interface with a window of gzip (15 + 16).
+// zlib's streaming interface with a window of gzip (15 + 16); Snappy's flat one.
 #include "tools/serve/compression.h"
 
+#include <snappy.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -20,6 +21,8 @@ constexpr int kGzipWindow = 15 + 16;
 constexpr int kFastest = 1;  // JSON gains little from more
 constexpr int kZlibMemory = 8;
 constexpr size_t kWorthwhileBytes = 1024;
+// Three bytes of Snappy copy 64 at most.
+constexpr size_t kMostSnappyRatio = 22;
 
 bool IsCompressible(std::string_view content_type) {
   return content_type.starts_with("text/") || content_type.starts_with("application/json") ||
@@ -56,9 +59,13 @@ Bytef* ZlibBytes(std::string_view bytes) {
   return reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
 }
 
-int BodyErrorCode(const absl::Status& status) {
-  if (absl::IsResourceExhausted(status)) return 413;
-  return absl::IsUnavailable(status) ? 503 : 400;
+absl::Status TooLarge(size_t limit_bytes) {
+  return absl::ResourceExhaustedError(
+      StrCat("request body too large (max ", limit_bytes, " bytes after decompression)"));
+}
+
+absl::Status TooManyBodies() {
+  return absl::UnavailableError("too many request bodies at once, try again");
 }
 
 void CompressAnswer(HttpResponse* response) {
@@ -86,13 +93,12 @@ absl::StatusOr<std::string> Gunzip(std::string_view bytes, size_t limit_bytes, B
     const int result = inflate(&stream, Z_NO_FLUSH);
     const size_t more = sizeof(buffer) - stream.avail_out;
     if (more > limit_bytes - out.size()) {
-      return absl::ResourceExhaustedError(
-          StrCat("request body too large (max ", limit_bytes, " bytes after decompression)"));
+      return TooLarge(limit_bytes);
     }
     if (const size_t wanted = out.size() + more; wanted > out.capacity()) {
       const size_t capacity = std::max(wanted, std::min(2 * out.capacity(), limit_bytes));
       if (memory != nullptr && !memory->Resize(capacity)) {
-        return absl::UnavailableError("too many request bodies at once, try again");
+        return TooManyBodies();
       }
       out.reserve(capacity);
     }
@@ -103,6 +109,28 @@ absl::StatusOr<std::string> Gunzip(std::string_view bytes, size_t limit_bytes, B
     }
     if (result != Z_OK) return absl::InvalidArgumentError("damaged gzip body");
   }
+}
+
+absl::StatusOr<std::string> Unsnappy(std::string_view bytes, size_t limit_bytes,
+                                     ByteLease* memory) {
+  size_t length = 0;
+  if (!snappy::GetUncompressedLength(bytes.data(), bytes.size(), &length) ||
+      length > bytes.size() * kMostSnappyRatio) {
+    return absl::InvalidArgumentError("damaged Snappy body");
+  }
+  if (length > limit_bytes) return TooLarge(limit_bytes);
+  if (memory != nullptr && !memory->Resize(length)) return TooManyBodies();
+  std::string out(length, '\0');
+  if (!snappy::RawUncompress(bytes.data(), bytes.size(), out.data())) {
+    return absl::InvalidArgumentError("damaged Snappy body");
+  }
+  return out;
+}
+
+HttpResponse BodyErrorResponse(const absl::Status& status) {
+  int code = absl::IsUnavailable(status) ? 503 : 400;
+  if (absl::IsResourceExhausted(status)) code = 413;
+  return ErrorResponse(code, FromAbsl(status.message()));
 }
 
 std::string Gzip(std::string_view bytes) {
@@ -146,20 +174,22 @@ Handler WithCompression(Handler inner, size_t max_body_bytes, ByteBudget* reques
     HttpResponse response;
     if (encoding.empty() || EqualsIgnoringCase(encoding, "identity")) {
       response = inner(request);
-    } else if (EqualsIgnoringCase(encoding, "gzip")) {
+    } else if (const bool gzip = EqualsIgnoringCase(encoding, "gzip");
+               gzip || EqualsIgnoringCase(encoding, "snappy")) {
       ByteLease memory(request_bytes);  // until the handler is done with the body
-      auto body = Gunzip(request.body, max_body_bytes, &memory);
-      if (!body.ok()) {
-        return ErrorResponse(BodyErrorCode(body.status()), FromAbsl(body.status().message()));
-      }
+      auto body = gzip ? Gunzip(request.body, max_body_bytes, &memory)
+                       : Unsnappy(request.body, max_body_bytes, &memory);
+      if (!body.ok()) return BodyErrorResponse(body.status());
       response = inner({.method = request.method,
                         .path = request.path,
                         .query = request.query,
                         .headers = request.headers,
-                        .body = *std::move(body)});
+                        .body = *std::move(body),
+                        .received_ns = request.received_ns,
+                        .abandoned = request.abandoned});
     } else {
       return ErrorResponse(415, StrCat("Content-Encoding \"", encoding,
-                                       "\" is not supported; send gzip or nothing"));
+                                       "\" is not supported; send gzip, snappy or nothing"));
     }
     if (response.body.size() >= kWorthwhileBytes &&
         IsCompressible(response.Header("Content-Type")) &&

@@ -1,8 +1,9 @@
-// gzip for bodies in both directions, as a Handler around a Handler.
+// gzip for bodies in both directions, and Snappy for requests, as a Handler around a Handler.
 //
 // JSON of samples shrinks to a tenth; over loopback it does not matter, over a wireless network it
 // is the difference between a second and ten. Request bodies are decompressed against a limit,
-// because a kilobyte of gzip can become a megabyte.
+// because a kilobyte of gzip can become a megabyte. Snappy is what senders of remote write speak:
+// one block without a frame or a checksum, whose length stands in front.
 //
 // Thread-safety: pure functions.
 #ifndef TINYOBS_TOOLS_SERVE_COMPRESSION_H_
@@ -23,12 +24,19 @@ namespace tinyobs::serve {
 // the capacity of the result (nullptr = not charged).
 absl::StatusOr<std::string> Gunzip(std::string_view bytes, size_t limit_bytes,
                                    ByteLease* memory = nullptr);
+// One Snappy block, with the same errors. What the block says of its length is believed only when
+// it is within the limit and within what so many bytes can become.
+absl::StatusOr<std::string> Unsnappy(std::string_view bytes, size_t limit_bytes,
+                                     ByteLease* memory = nullptr);
+// 413, 503 or 400 for what they answer.
+HttpResponse BodyErrorResponse(const absl::Status& status);
+
 std::string Gzip(std::string_view bytes);
 
 // True when an Accept-Encoding header allows gzip.
 bool AcceptsGzip(std::string_view accept_encoding);
 
-// Request bodies in gzip reach `inner` as plain bytes: 415 for other encodings, 413 over
+// Request bodies in gzip or Snappy reach `inner` as plain bytes: 415 for other encodings, 413 over
 // `max_body_bytes`, 400 when damaged, 503 when they do not fit `request_bytes`, the budget of all
 // request bodies (nullptr = none; must outlive the handler). Answers of 1 KiB and more, of a type
 // worth it, leave in gzip when the client takes it; a strong ETag becomes weak then.

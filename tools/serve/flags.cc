@@ -85,6 +85,28 @@ absl::Status SetRetention(std::string_view flag, std::string_view text, int64_t*
   return absl::OkStatus();
 }
 
+// A duration that is not 0.
+absl::Status SetDuration(std::string_view flag, std::string_view text, int64_t* duration_ms) {
+  const auto read = ParseDurationMs(text);
+  if (!read.ok()) {
+    return absl::InvalidArgumentError(StrCat(flag, ": ", FromAbsl(read.status().message())));
+  }
+  *duration_ms = *read;
+  return absl::OkStatus();
+}
+
+template <typename Integer>
+absl::Status SetInteger(std::string_view flag, std::string_view text, uint64_t least, uint64_t most,
+                        Integer* number) {
+  const auto read = ParseInteger(text, most);
+  if (!read.has_value() || *read < least) {
+    return absl::InvalidArgumentError(
+        StrCat(flag, "=", text, " is not an integer from ", least, " to ", most));
+  }
+  *number = static_cast<Integer>(*read);
+  return absl::OkStatus();
+}
+
 absl::Status SetStorageFull(std::string_view text, Flags* flags) {
   if (text == "reject") {
     flags->storage_full = StorageFull::kReject;
@@ -132,6 +154,12 @@ struct FlagRow {
 constexpr FlagRow kFlags[] = {
     {"--web.listen-address", "ADDRESS:PORT",
      "where to listen (default 127.0.0.1:8080; port 0 = any free one)", SetListenAddress},
+    {"--web.enable-admin-api", "",
+     "let clients delete series and make snapshots, under /api/v1/admin",
+     [](std::string_view, Flags* flags) {
+       flags->admin_api = true;
+       return absl::OkStatus();
+     }},
     {"--storage.path", "DIR", "the database's folder, made when missing (default ./data/tinyobs)",
      SetStoragePath},
     {"--storage.sync", "WHEN",
@@ -175,6 +203,25 @@ constexpr FlagRow kFlags[] = {
      "oldest "
      "data\n      makes room",
      SetStorageFull, "TINYOBS_STORAGE_FULL"},
+    {"--query.timeout", "TIME", "a PromQL query ends after this long (default 2m)",
+     [](std::string_view text, Flags* flags) {
+       return SetDuration("--query.timeout", text, &flags->query_timeout_ms);
+     }},
+    {"--query.max-samples", "N",
+     "samples that one PromQL query may hold in memory (default 50000000; 0 = no limit)",
+     [](std::string_view text, Flags* flags) {
+       return SetInteger("--query.max-samples", text, 0, uint64_t{1} << 40,
+                         &flags->query_max_samples);
+     }},
+    {"--query.max-concurrency", "N", "PromQL queries that run at once; others wait (default 20)",
+     [](std::string_view text, Flags* flags) {
+       return SetInteger("--query.max-concurrency", text, 1, 1000, &flags->query_max_concurrency);
+     }},
+    {"--query.lookback-delta", "TIME",
+     "how far back PromQL looks for the latest sample of a series (default 5m)",
+     [](std::string_view text, Flags* flags) {
+       return SetDuration("--query.lookback-delta", text, &flags->query_lookback_ms);
+     }},
     {"--no-host-metrics", "", "do not watch this machine and this server",
      [](std::string_view, Flags* flags) {
        flags->host_metrics = false;

@@ -29,6 +29,7 @@ struct Flags {
 
   std::string listen_address = "127.0.0.1";
   uint16_t listen_port = 8080;
+  bool admin_api = false;
   std::string storage_path = "./data/tinyobs";
   SyncPolicy sync_policy = SyncPolicy::kInterval;
   bool host_metrics = true;
@@ -38,6 +39,12 @@ struct Flags {
   Retention retention = {
       .raw_ms = 14 * kDayMs, .five_minutes_ms = 90 * kDayMs, .one_hour_ms = 365 * kDayMs};
   StorageFull storage_full = StorageFull::kReject;
+
+  // PromQL, as Prometheus' flags of these names.
+  int64_t query_timeout_ms = 120'000;
+  uint64_t query_max_samples = 50'000'000;
+  int query_max_concurrency = 20;
+  int64_t query_lookback_ms = 300'000;
 
   uint64_t max_series_per_metric = 0;  // 0 = no limit
   bool cardinality_dry_run = false;

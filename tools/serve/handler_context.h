@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "tinyobs/clock.h"
 #include "tinyobs/db.h"
@@ -20,6 +21,13 @@ struct HandlerContext {
 
   uint64_t max_storage_bytes = 0;  // the database's limit, for answers; 0 = none
 
+  // Of the names of series that senders use, so that they are known again.
+  size_t series_cache_bytes = 4 << 20;
+
+  // Routes that delete and copy data (prometheus_admin.h), and where the database is, for copies.
+  bool admin_api = false;
+  std::string storage_path;
+
   // What bodies of all requests and of all answers hold together; not owned, nullptr = no limit.
   // Decompressed requests and growing answers take from them (503 when nothing is left).
   ByteBudget* request_bytes = nullptr;
@@ -30,6 +38,13 @@ struct HandlerContext {
   int64_t max_range_ms = 0;            // of /v1/query/range; 0 = none
   size_t max_answer_bytes = 32 << 20;  // before compression
   int64_t query_deadline_ms = 10'000;
+
+  // PromQL: what Prometheus' flags of these names say.
+  int64_t promql_timeout_ms = 120'000;
+  uint64_t promql_max_samples = 50'000'000;
+  int promql_max_concurrency = 20;
+  int64_t promql_lookback_ms = 300'000;
+  size_t max_promql_answer_bytes = 192 << 20;  // before compression; also of lists of series
 };
 
 }  // namespace tinyobs::serve

@@ -5,7 +5,10 @@
 #ifndef TINYOBS_TOOLS_SERVE_HTTP_MESSAGE_H_
 #define TINYOBS_TOOLS_SERVE_HTTP_MESSAGE_H_
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -26,8 +29,15 @@ struct HttpRequest {
   std::string query;   // of the target, after '?', as sent
   HttpHeaders headers;
   std::string body;
+  // On Clock::MonotonicNs, when it was complete; 0 = not known.
+  int64_t received_ns = 0;
+  // Becomes true when nobody waits for the answer any more; null = not known.
+  std::shared_ptr<const std::atomic<bool>> abandoned = nullptr;
 
   std::string_view Header(std::string_view name) const { return FindHeader(headers, name); }
+  bool IsAbandoned() const {
+    return abandoned != nullptr && abandoned->load(std::memory_order_relaxed);
+  }
 };
 
 struct HttpResponse {
@@ -43,6 +53,8 @@ struct HttpResponse {
 
 // Must not block for longer than its own deadline: a server stops only when its handlers return.
 using Handler = std::function<HttpResponse(const HttpRequest&)>;
+// True for requests that may take as long as a query does; see HttpServer::Serve.
+using IsSlow = std::function<bool(const HttpRequest&)>;
 
 // "Bad Request" for 400; "" for a code nobody here uses.
 std::string_view StatusText(int status);

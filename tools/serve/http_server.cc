@@ -77,13 +77,17 @@ class HttpServer::Impl {
     return error ? ListenError(options, error) : absl::OkStatus();
   }
 
-  void Serve(Handler handler) {
+  void Serve(Handler handler, IsSlow is_slow) {
     state_.handler = std::move(handler);
+    state_.is_slow = std::move(is_slow);
     const size_t threads = state_.options.handler_threads > 0
                                ? state_.options.handler_threads
                                : std::clamp<size_t>(2 * Cores(), 4, 16);
     pool_.emplace(threads, state_.options.handler_queue);
     state_.pool = &*pool_;
+    slow_pool_.emplace(state_.is_slow ? state_.options.slow_handler_threads : 0,
+                       state_.options.handler_queue);
+    state_.slow_pool = &*slow_pool_;
     Accept();
     for (const auto& loop : loops_) {
       loop->thread = std::thread([&context = loop->context] { context.run(); });
@@ -102,6 +106,7 @@ class HttpServer::Impl {
     WaitForSessions(state_.options.stop_timeout_ms);
     ForEachSession([](HttpSession* session) { session->CloseNow(); });
     pool_->Stop();
+    slow_pool_->Stop();
     // Their last callbacks run with an error now.
     WaitForSessions(/*timeout_ms=*/5'000);
     for (const auto& loop : loops_) {
@@ -179,6 +184,7 @@ class HttpServer::Impl {
   std::optional<tcp::acceptor> acceptor_;
   std::optional<asio::steady_timer> accept_retry_;
   std::optional<WorkerPool> pool_;
+  std::optional<WorkerPool> slow_pool_;
   size_t next_loop_ = 0;
   uint16_t port_ = 0;
 };
@@ -193,7 +199,9 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Listen(const HttpServerO
 }
 
 uint16_t HttpServer::port() const { return impl_->port(); }
-void HttpServer::Serve(Handler handler) { impl_->Serve(std::move(handler)); }
+void HttpServer::Serve(Handler handler, IsSlow is_slow) {
+  impl_->Serve(std::move(handler), std::move(is_slow));
+}
 void HttpServer::Stop() { impl_->Stop(); }
 
 }  // namespace tinyobs::serve

@@ -6,7 +6,8 @@
 //   (*server)->Stop();
 //
 // One io_context with one thread a core (so a connection never needs a lock), connections dealt out
-// in turn, handlers on a WorkerPool so that a slow query does not hold up anybody's bytes.
+// in turn, handlers on a WorkerPool so that a slow query does not hold up anybody's bytes, and
+// those that may take minutes on one of their own so that they do not hold up the others.
 //
 // Everything has a bound, because everything here is in the hands of strangers:
 //  1. connections; one too many gets 503 and is closed,
@@ -46,9 +47,10 @@ struct HttpServerOptions {
   std::string address = "127.0.0.1";  // an IP address, or "localhost"
   uint16_t port = 0;                  // 0 = any free port
 
-  size_t io_threads = 0;       // 0 = one a core, at most 4
-  size_t handler_threads = 0;  // 0 = two a core, 4 to 16: a commit waits for the disk
-  size_t handler_queue = 128;
+  size_t io_threads = 0;             // 0 = one a core, at most 4
+  size_t handler_threads = 0;        // 0 = two a core, 4 to 16: a commit waits for the disk
+  size_t slow_handler_threads = 20;  // besides; so many queries run at once
+  size_t handler_queue = 128;        // of each of the two
 
   size_t max_connections = 1024;
   size_t max_header_bytes = 16 << 10;
@@ -80,7 +82,8 @@ class HttpServer {
   // The real one when options.port was 0.
   uint16_t port() const;
 
-  void Serve(Handler handler);
+  // `is_slow` says which requests are run by the slow handlers' threads; null = none.
+  void Serve(Handler handler, IsSlow is_slow = nullptr);
 
   // Stops accepting, closes idle connections, lets requests in flight finish for stop_timeout_ms,
   // then closes what is left and waits for running handlers. Idempotent.

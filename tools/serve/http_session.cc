@@ -1,7 +1,10 @@
 // The steps of a connection.
 #include "tools/serve/http_session.h"
 
+#include <sys/socket.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <ctime>
 #include <exception>
@@ -9,6 +12,7 @@
 
 #include "lib/base/strings.h"
 #include "lib/wire/query_json.h"
+#include "tinyobs/clock.h"
 
 namespace tinyobs::serve {
 namespace {
@@ -114,7 +118,10 @@ void HttpSession::CloseIfIdle() {
   if (idle_) CloseNow();
 }
 
-void HttpSession::CloseNow() { stream_.close(); }
+void HttpSession::CloseNow() {
+  if (abandoned_ != nullptr) *abandoned_ = true;
+  stream_.close();
+}
 
 void HttpSession::WaitForRequest() {
   ReleaseBytes();
@@ -230,6 +237,12 @@ void HttpSession::OnReadError(ErrorCode error) {
 void HttpSession::Dispatch() {
   const bool keep_alive = parser_->keep_alive();
   auto request = std::make_shared<HttpRequest>(MakeRequest(parser_->get(), std::move(body_)));
+  request->received_ns = Clock::System()->MonotonicNs();
+  const bool slow = server_->is_slow && server_->is_slow(*request);
+  if (slow) {
+    abandoned_ = std::make_shared<std::atomic<bool>>(false);
+    request->abandoned = abandoned_;
+  }
   body_ = std::string();
   parser_.reset();
   stream_.expires_never();
@@ -245,10 +258,26 @@ void HttpSession::Dispatch() {
                  session->Respond(std::move(answer), keep_alive);
                });
   };
-  if (!server_->pool->TrySubmit(std::move(task))) {
+  if (!(slow ? server_->slow_pool : server_->pool)->TrySubmit(std::move(task))) {
     ++server_->counters->requests_refused;
     Respond(PlainError(503, "the server is busy, try again"), keep_alive);
+    return;
   }
+  if (slow) WatchClient();
+}
+
+void HttpSession::WatchClient() {
+  stream_.socket().async_wait(
+      asio::ip::tcp::socket::wait_read,
+      [self = shared_from_this(), abandoned = abandoned_](ErrorCode error) {
+        // Answered meanwhile, or closed by us.
+        if (error || self->abandoned_ != abandoned) return;
+        char byte = 0;
+        const ssize_t peeked =
+            recv(self->stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+        const bool open = peeked > 0 || (peeked < 0 && (errno == EAGAIN || errno == EINTR));
+        if (!open) *abandoned = true;
+      });
 }
 
 void HttpSession::Refuse(int status, std::string_view message) {
@@ -259,6 +288,11 @@ void HttpSession::Refuse(int status, std::string_view message) {
 }
 
 void HttpSession::Respond(HttpResponse answer, bool keep_alive) {
+  if (abandoned_ != nullptr) {
+    abandoned_.reset();
+    ErrorCode ignored;
+    stream_.socket().cancel(ignored);  // the watch
+  }
   request_memory_.Clear();
   response_memory_ =
       answer.memory.has_budget() ? std::move(answer.memory) : ByteLease(server_->response_bytes);

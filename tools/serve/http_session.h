@@ -7,6 +7,10 @@
 //   wait for a byte -> header -> [100 Continue] -> body -> handler -> answer -> wait ...
 //                        any error -> answer -> linger -> close
 //
+// While a slow handler runs, the socket is watched: when the client closes, the request is marked
+// as abandoned, so that a long query ends. One who closes only its sending side counts as gone,
+// too; it still gets the answer. After a pipelined request the end cannot be seen, and is not.
+//
 // Lingering: closing a socket that has unread bytes resets the connection, and the client may never
 // see the answer (a 413 to a client that is still sending). So the sending side is shut, and what
 // comes in is thrown away for a moment.
@@ -61,8 +65,10 @@ struct ServerState {
   ByteBudget own_response_bytes;
   ByteBudget* const request_bytes;
   ByteBudget* const response_bytes;
-  Handler handler;             // set before the first session
-  WorkerPool* pool = nullptr;  // the same
+  Handler handler;                  // set before the first session
+  IsSlow is_slow;                   // the same; null = none is
+  WorkerPool* pool = nullptr;       // the same
+  WorkerPool* slow_pool = nullptr;  // the same
   std::atomic<bool> stopping{false};
 
   Mutex mutex;
@@ -122,6 +128,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void OnBody(ErrorCode error);
   void OnReadError(ErrorCode error);
   void Dispatch();
+  void WatchClient();
   // Answers on behalf of the server and closes: the rest of the request is unknown.
   void Refuse(int status, std::string_view message);
   void Respond(HttpResponse answer, bool keep_alive);
@@ -142,6 +149,8 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   ByteLease response_memory_;
   std::optional<Response> response_;
   std::optional<Serializer> serializer_;
+  // Of the request that a slow handler has, else null.
+  std::shared_ptr<std::atomic<bool>> abandoned_;
   bool idle_ = false;
   bool head_request_ = false;
   unsigned version_ = 11;

@@ -56,7 +56,7 @@ Options DbOptions(const Flags& flags) {
   options.downsampling = flags.downsampling;
   options.retention.raw_ms = flags.retention.raw_ms;
   if (flags.downsampling) options.retention = flags.retention;
-  // The engine gets two thirds; the rest is for the head and for requests.
+  // The engine gets two thirds; the rest is for requests, and an eighth for the names of series.
   options.memory_budget_bytes = flags.max_memory_mb * kMiB * 2 / 3;
   options.logger = [](std::string_view line) { LogLine(line); };
   return options;
@@ -157,6 +157,7 @@ int Serve(const Flags& flags, StopSignals* signals) {
   server_options.max_connections = MaxConnections(handle_limit);
   server_options.request_bytes = &request_bytes;
   server_options.response_bytes = &response_bytes;
+  server_options.slow_handler_threads = static_cast<size_t>(flags.query_max_concurrency);
   server_options.counters = &counters;
   auto server = HttpServer::Listen(server_options);
   if (!server.ok()) return Fail(server.status());
@@ -169,9 +170,17 @@ int Serve(const Flags& flags, StopSignals* signals) {
   context.response_bytes = &response_bytes;
   context.max_storage_bytes = flags.max_storage_gb * kGiB;
   context.max_range_ms = MaxRangeMs(flags);
+  context.promql_timeout_ms = flags.query_timeout_ms;
+  context.promql_max_samples = flags.query_max_samples;
+  context.promql_max_concurrency = flags.query_max_concurrency;
+  context.promql_lookback_ms = flags.query_lookback_ms;
+  context.admin_api = flags.admin_api;
+  context.storage_path = flags.storage_path;
+  context.series_cache_bytes = flags.max_memory_mb * kMiB / 8;
   const uint16_t port = (*server)->port();
   (*server)->Serve(MakeApp(&context, &counters, AccessPolicy(flags.listen_address, port),
-                           FindDashboardPage, server_options.max_body_bytes));
+                           FindDashboardPage, server_options.max_body_bytes),
+                   IsQuery);
   const auto host_metrics = StartHostMetrics(flags, db->get());
 
   std::printf("tinyobs-serve listening on http://%s:%d\n", UrlHost(flags.listen_address).c_str(),

@@ -19,6 +19,7 @@
 #include "lib/wire/query_json.h"
 #include "lib/wire/rfc3339.h"
 #include "tinyobs/matcher.h"
+#include "tools/serve/answer_room.h"
 #include "tools/serve/answers.h"
 #include "tools/serve/chart_points.h"
 #include "tools/serve/log.h"
@@ -46,36 +47,6 @@ TimeRange RangeParameters(const UrlParameters& parameters, int64_t now_ms) {
   return {.from_ms = TimeParameter(parameters, "start", now_ms - kHourMs),
           .to_ms = TimeParameter(parameters, "end", now_ms)};
 }
-
-// The room of one growing answer: its own limit, and its part of what all answers share.
-class AnswerRoom {
- public:
-  explicit AnswerRoom(const HandlerContext& context)
-      : limit_(context.max_answer_bytes), memory_(context.response_bytes) {}
-
-  // False: it may not become as large; status() says why.
-  bool Fits(size_t bytes) {
-    if (bytes > limit_) {
-      status_ = QueryLimitError(StrCat("answer is larger than ", limit_, " bytes"));
-      return false;
-    }
-    // In steps, so that the shared counter is not touched for every sample.
-    constexpr size_t kStepBytes = 256 << 10;
-    if (bytes <= memory_.bytes() || memory_.Resize(std::min(limit_, bytes + kStepBytes))) {
-      return true;
-    }
-    status_ = absl::UnavailableError("too many large answers at once, try again");
-    return false;
-  }
-  const absl::Status& status() const { return status_; }
-  // For the answer, which holds it until it is sent.
-  ByteLease TakeMemory() { return std::move(memory_); }
-
- private:
-  const size_t limit_;
-  ByteLease memory_;
-  absl::Status status_;
-};
 
 // An answer and what it holds of the budget.
 struct Answer {
@@ -121,7 +92,7 @@ absl::StatusOr<Answer> RunQuery(const HandlerContext& context, std::string_view 
       const std::unique_ptr<SeriesSet> set,
       metric.empty() ? context.db->SelectAll(range, hints)
                      : context.db->Select({Matcher::Metric(std::string(metric))}, range, hints));
-  AnswerRoom room(context);
+  AnswerRoom room(context.max_answer_bytes, context.response_bytes);
   wire::SamplesJson json([&room](size_t bytes) { return room.Fits(bytes); });
   // Series come sorted, so those of one metric are neighbours mostly.
   std::string known_metric;
@@ -159,7 +130,7 @@ absl::StatusOr<Answer> RunRangeQuery(const HandlerContext& context, const RangeQ
   TINYOBS_ASSIGN_OR_RETURN(
       const std::unique_ptr<SeriesSet> set,
       context.db->Select({Matcher::Metric(std::string(query.metric))}, query.range, hints));
-  AnswerRoom room(context);
+  AnswerRoom room(context.max_answer_bytes, context.response_bytes);
   wire::RangeJson json([&room](size_t bytes) { return room.Fits(bytes); });
   Resolution coarsest = Resolution::kRaw;
   TINYOBS_RETURN_IF_ERROR(ForEachSeries(context, set.get(), room, [&](const SeriesSet& series) {

@@ -1,9 +1,10 @@
 // Router: method and path -> handler, and what is the same for every route.
 //
-// In order: the Host check; then the path. A path nobody has added, or a method it does not have,
-// is 404 with Go's text. HEAD is answered as GET (the server leaves the body out). OPTIONS of a
-// path that exists is 204. POST from a foreign page is 403. Every answer of a route carries the
-// CORS headers of tools/serve/access.h.
+// In order: the Host check; then the path, with or without "/prometheus" before it, which is where
+// some put Prometheus. A path nobody has added, or a method it does not have, is 404 with Go's
+// text. HEAD is answered as GET (the server leaves the body out). OPTIONS of a path that exists is
+// 204. POST and PUT from a foreign page are 403. Every answer of a route carries the CORS headers
+// of tools/serve/access.h.
 //
 // Thread-safety: Add before the first Handle; Handle is thread-safe.
 #ifndef TINYOBS_TOOLS_SERVE_ROUTES_H_
@@ -22,7 +23,8 @@ class Router {
  public:
   explicit Router(AccessPolicy policy) : policy_(std::move(policy)) {}
 
-  // REQUIRES: method is GET or POST; the pair is new.
+  // One * in the path stands for one part that is not empty, without '/'; a path without * wins.
+  // REQUIRES: method is GET, POST or PUT; the pair is new.
   void Add(std::string_view method, std::string_view path, Handler handler);
   // For GET of every path that was not added.
   void SetFallback(Handler handler) { fallback_ = std::move(handler); }
@@ -30,9 +32,12 @@ class Router {
   HttpResponse Handle(const HttpRequest& request) const;
 
  private:
+  using Methods = std::map<std::string, Handler, std::less<>>;
+  const Methods* FindMethods(std::string_view path) const;
+
   const AccessPolicy policy_;
   // path -> method -> handler
-  std::map<std::string, std::map<std::string, Handler, std::less<>>, std::less<>> routes_;
+  std::map<std::string, Methods, std::less<>> routes_;
   Handler fallback_;
 };
 

@@ -33,7 +33,7 @@ std::optional<std::string> DecodeUrlText(std::string_view text) {
   return decoded;
 }
 
-UrlParameters::UrlParameters(std::string_view query) {
+void UrlParameters::Add(std::string_view query) {
   while (!query.empty()) {
     const size_t ampersand = query.find('&');
     const std::string_view pair = query.substr(0, ampersand);
@@ -54,6 +54,14 @@ std::string_view UrlParameters::Get(std::string_view name) const {
     if (key == name) return value;
   }
   return {};
+}
+
+std::vector<std::string_view> UrlParameters::GetAll(std::string_view name) const {
+  std::vector<std::string_view> values;
+  for (const auto& [key, value] : pairs_) {
+    if (key == name) values.push_back(value);
+  }
+  return values;
 }
 
 }  // namespace tinyobs::serve

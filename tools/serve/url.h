@@ -17,10 +17,14 @@ std::optional<std::string> DecodeUrlText(std::string_view text);
 
 class UrlParameters {
  public:
+  UrlParameters() = default;
   // Pairs that cannot be decoded are left out, as the Go original does.
-  explicit UrlParameters(std::string_view query);
+  explicit UrlParameters(std::string_view query) { Add(query); }
+  // The pairs of another text, behind those that are there.
+  void Add(std::string_view query);
   // The first of that name; "" when there is none.
   std::string_view Get(std::string_view name) const;
+  std::vector<std::string_view> GetAll(std::string_view name) const;
 
  private:
   std::vector<std::pair<std::string, std::string>> pairs_;

@@ -80,6 +80,15 @@ class Appender {
   // error (Db::Resume). Unavailable: an I/O error.
   virtual absl::Status Commit() = 0;
 
+  // As Commit, but a new series beyond a limit on series takes only its own samples with it:
+  // `*left_out` is how many those are, and `*why` what Commit would have answered; OK when it is 0.
+  // As many new series are stored as fit, the first ones of the batch.
+  virtual absl::Status CommitWhatFits(uint64_t* left_out, absl::Status* why) {
+    *left_out = 0;
+    *why = absl::OkStatus();
+    return Commit();  // a fake without limits, or one that refuses
+  }
+
   // Forgets the batch.
   virtual void Rollback() = 0;
 };

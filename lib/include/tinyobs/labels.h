@@ -97,6 +97,8 @@ class Labels {
   friend bool operator<(const Labels& a, const Labels& b);
 
  private:
+  friend struct TrustedLabels;  // lib/model/trusted_labels.h
+
   std::string bytes_;
 };
 

@@ -39,9 +39,7 @@ struct QueryOptions {
   size_t max_memory_bytes = 0;        // of its own, besides what the Querier's budget allows
 
   // Asked often, from any of the query's threads; true ends the query soon with
-  // Cancelled. Deadlines are the caller's: a function that looks at a clock, with `deadline` said
-  // by timed_out.
-  std::function<bool()> cancelled;
+  std::function<bool()> cancelled = {};
 
   // Threads that evaluate, the caller's included; never more than there are processors.
   int threads = 1;
@@ -65,9 +63,9 @@ struct SeriesSamples {
 };
 
 struct QueryStats {
-  uint64_t series_read = 0;    // that selectors found
-  uint64_t samples_read = 0;   // decoded from the store
-  uint64_t peak_samples = 0;   // held at once
+  uint64_t series_read = 0;   // that selectors found
+  uint64_t samples_read = 0;  // decoded from the store
+  uint64_t peak_samples = 0;  // held at once
   Resolution coarsest = Resolution::kRaw;
 };
 

@@ -49,6 +49,8 @@ struct SelectHints {
   // ... or, if any WindowColumn is asked for, in SeriesSet::windows(), and columns() has raw
   // samples only; those that overlap the range.
   uint32_t window_columns = 0;
+  // Then also this many windows before the range, if its beginning is answered from windows.
+  int windows_before = 0;
 };
 
 // The coarsest resolution whose windows are no longer than a step of `step_ms`: each point that is
