@@ -56,6 +56,11 @@ class Process:
     def alive(self):
         return self._process.poll() is None
 
+    def memory_mb(self, what):
+        """VmRSS: resident now; VmHWM: at most so far."""
+        with open("/proc/%d/status" % self._process.pid, encoding="ascii") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith(what + ":")) / 1024
+
     def kill(self):
         """SIGKILL: no last words, no last write."""
         self._process.kill()

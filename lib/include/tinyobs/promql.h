@@ -38,7 +38,8 @@ struct QueryOptions {
   uint64_t max_series = 0;            // that its selectors find, each
   size_t max_memory_bytes = 0;        // of its own, besides what the Querier's budget allows
 
-  // Asked often, from any of the query's threads; true ends the query soon with
+  // Asked often, from any of the threads of the query; true ends it soon with Cancelled. A deadline
+  // is a function that looks at a clock.
   std::function<bool()> cancelled = {};
 
   // Threads that evaluate, the caller's included; never more than there are processors.
