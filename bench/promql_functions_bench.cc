@@ -64,11 +64,11 @@ void Run(benchmark::State& state, FunctionId id, bool counter) {
 }
 
 void RegisterAll() {
-  for (const Function& function : AllFunctions()) {
+  for (const Function& function : kFunctions) {
     if (!IsRangeFunction(function.id)) continue;
     const FunctionId id = function.id;
-    const bool counter = id == FunctionId::kRate || id == FunctionId::kIncrease ||
-                         id == FunctionId::kIrate || id == FunctionId::kResets;
+    const bool counter =
+        id == IdOf("rate") || id == IdOf("increase") || id == IdOf("irate") || id == IdOf("resets");
     benchmark::RegisterBenchmark(
         std::string(function.name).c_str(),
         [id, counter](benchmark::State& state) { Run(state, id, counter); })

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "absl/strings/cord.h"
 #include "lib/base/check.h"
 #include "lib/base/strings.h"
 
@@ -25,7 +26,19 @@ size_t Left(size_t used, size_t limit) {
   return limit - std::min(used, limit);
 }
 
+constexpr char kPayloadType[] = "tinyobs/memory-exhausted";
+
 }  // namespace
+
+absl::Status MemoryExhaustedError(std::string_view message) {
+  absl::Status status = absl::ResourceExhaustedError(ToAbsl(message));
+  status.SetPayload(kPayloadType, absl::Cord());
+  return status;
+}
+
+bool IsMemoryExhausted(const absl::Status& status) {
+  return absl::IsResourceExhausted(status) && status.GetPayload(kPayloadType).has_value();
+}
 
 void MemoryAccount::Charge(size_t bytes) {
   used_.fetch_add(bytes, std::memory_order_relaxed);
@@ -74,7 +87,7 @@ absl::Status MemoryAccount::ExhaustedError(size_t wanted_bytes) const {
     message += StrCat(separator, used.name, " ", used.used_bytes);
     separator = ", ";
   }
-  return absl::ResourceExhaustedError(message);
+  return MemoryExhaustedError(message);
 }
 
 MemoryAccount* MemoryAccountant::NewAccount(std::string name, size_t share_bytes) {

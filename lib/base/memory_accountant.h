@@ -30,6 +30,11 @@
 
 namespace tinyobs {
 
+// ResourceExhausted for want of memory, other than of file handles or of disk: with less in use, or
+// asked for less, it would have been OK. The mark travels as a payload of the Status.
+absl::Status MemoryExhaustedError(std::string_view message);
+bool IsMemoryExhausted(const absl::Status& status);
+
 class MemoryAccountant;
 
 // What one part uses. Accounts lie on cache lines of their own.
@@ -55,7 +60,7 @@ class alignas(64) MemoryAccount {
   size_t left() const;
   const std::string& name() const { return name_; }
 
-  // ResourceExhausted that names the limit in the way of `wanted_bytes`, its value and what uses
+  // MemoryExhaustedError that names the limit in the way of `wanted_bytes`, its value and what uses
   // it.
   absl::Status ExhaustedError(size_t wanted_bytes) const;
 

@@ -204,11 +204,16 @@ Labels::Iterator& Labels::Iterator::operator++() {
 
 void Labels::Iterator::Load() {
   if (at_ == limit_) return;
-  ByteReader reader({at_, static_cast<size_t>(limit_ - at_)});
-  label_.name = reader.LengthPrefixed();
-  label_.value = reader.LengthPrefixed();
-  TINYOBS_DCHECK(reader.ok());
-  after_ = limit_ - reader.remaining();
+  // Canonical bytes were checked when they became Labels; nearly all lengths are one byte.
+  const char* at = at_;
+  for (std::string_view* const text : {&label_.name, &label_.value}) {
+    uint64_t length = static_cast<unsigned char>(*at);
+    at = length < 0x80 ? at + 1 : LoadVarint64(at, limit_, &length);
+    TINYOBS_DCHECK(at != nullptr);
+    *text = {at, length};
+    at += length;
+  }
+  after_ = at;
 }
 
 }  // namespace tinyobs

@@ -33,8 +33,8 @@ class Aggregation {
                                                              Budget* budget);
   virtual ~Aggregation() = default;
 
-  // A SeriesSink. Where each worker's series come in the order of labels, topk and bottomk choose
-  // among equal values as Prometheus does, however many workers there are; else any of them stay.
+  // A SeriesSink. topk and bottomk choose among equal values as if the workers' series came one
+  // worker after the other.
   virtual absl::Status Add(int worker, const Labels& labels, std::span<double> values) = 0;
   // Joins the workers' groups; once. topk and bottomk of a single step come in their order.
   virtual absl::StatusOr<Vector> Finish() = 0;

@@ -1,8 +1,9 @@
 // The tree of a PromQL expression: what the parser makes and everything else reads.
 //
-// One struct per kind of node, told apart by `kind`, so that whoever walks the tree is a switch
-// that the compiler checks, not a set of virtual methods spread over files. Types are settled by
-// the parser: a tree that was parsed is well-typed.
+// Nodes are told apart by `kind`, so that whoever walks the tree is a switch, not a set of virtual
+// methods spread over files; and the children of all are in one place, `args`, so that what is the
+// same for many kinds is a loop. Types are settled by the parser: a tree that was parsed is
+// well-typed.
 //
 // Thread-safety: immutable once parsed; share freely.
 #ifndef TINYOBS_LIB_PROMQL_AST_H_
@@ -23,12 +24,6 @@ namespace tinyobs::promql {
 enum class ValueType { kScalar, kString, kInstantVector, kRangeVector };
 // As it stands in messages: "scalar", "string", "instant vector", "range vector".
 std::string_view TypeName(ValueType type);
-
-// Bytes [begin, end) of the query's text.
-struct Span {
-  uint32_t begin = 0;
-  uint32_t end = 0;
-};
 
 enum class BinaryOp {
   kAdd,
@@ -72,7 +67,10 @@ std::string_view OpName(AggregateOp op);
 constexpr bool HasParameter(AggregateOp op) { return op >= AggregateOp::kTopK; }
 
 struct Function;  // functions.h
+struct Expr;
+using ExprPtr = std::unique_ptr<Expr>;
 
+// Of kParen itself; of the others the struct below that has their name.
 struct Expr {
   enum class Kind {
     kNumber,
@@ -88,37 +86,25 @@ struct Expr {
   };
   virtual ~Expr() = default;
 
-  const Kind kind;
-  ValueType type;
-  Span span;
+  Kind kind = Kind::kParen;
+  ValueType type = ValueType::kScalar;
+  uint32_t begin = 0;   // its first byte in the text of the query
   uint32_t height = 1;  // of the tree from here down, bounded by the parser: it may be recursed
-
- protected:
-  Expr(Kind of_kind, ValueType of_type) : kind(of_kind), type(of_type) {}
+  // What it is made of, as written: operands, arguments, what stands in the parentheses. Of an
+  // aggregation the vector is the last.
+  std::vector<ExprPtr> args;
 };
-using ExprPtr = std::unique_ptr<Expr>;
 
 struct NumberExpr final : Expr {
-  explicit NumberExpr(double number) : Expr(Kind::kNumber, ValueType::kScalar), value(number) {}
-  double value;
+  double value = 0;
 };
 
 struct StringExpr final : Expr {
-  explicit StringExpr(std::string text)
-      : Expr(Kind::kString, ValueType::kString), value(std::move(text)) {}
   std::string value;
 };
 
-struct ParenExpr final : Expr {
-  explicit ParenExpr(ExprPtr inside) : Expr(Kind::kParen, inside->type), inner(std::move(inside)) {}
-  ExprPtr inner;
-};
-
 struct UnaryExpr final : Expr {
-  UnaryExpr(bool minus, ExprPtr of)
-      : Expr(Kind::kUnary, of->type), negative(minus), inner(std::move(of)) {}
-  bool negative;  // else a plus, which changes nothing
-  ExprPtr inner;
+  bool negative = false;  // else a plus, which changes nothing
 };
 
 // Which elements of two vectors belong together.
@@ -131,35 +117,23 @@ struct VectorMatching {
 };
 
 struct BinaryExpr final : Expr {
-  BinaryExpr(BinaryOp with, ExprPtr left, ExprPtr right)
-      : Expr(Kind::kBinary, ValueType::kInstantVector),
-        op(with),
-        lhs(std::move(left)),
-        rhs(std::move(right)) {}
-  BinaryOp op;
-  ExprPtr lhs;
-  ExprPtr rhs;
+  BinaryOp op{};
   bool return_bool = false;
-  // Between two vectors only.
-  std::optional<VectorMatching> matching;
+  std::optional<VectorMatching> matching;  // between two vectors only
 };
 
 struct AggregateExpr final : Expr {
-  explicit AggregateExpr(AggregateOp with)
-      : Expr(Kind::kAggregate, ValueType::kInstantVector), op(with) {}
-  AggregateOp op;
-  ExprPtr parameter;  // null if op has none
-  ExprPtr inner;
+  AggregateOp op{};
   bool without = false;  // else by
   std::vector<std::string> grouping;
 };
 
 struct CallExpr final : Expr {
-  CallExpr(const Function* called, ValueType returns)
-      : Expr(Kind::kCall, returns), function(called) {}
-  const Function* function;
-  std::vector<ExprPtr> args;
+  const Function* function = nullptr;
 };
+
+// As written, in the order of Matcher::Op.
+inline constexpr std::string_view kMatcherOps[] = {"=", "!=", "=~", "!~"};
 
 // When to look: `offset` and `@`.
 struct TimeModifiers {
@@ -169,27 +143,20 @@ struct TimeModifiers {
   int64_t at_ms = 0;  // with kTimestamp
 };
 
-struct VectorExpr final : Expr {
-  VectorExpr() : Expr(Kind::kVector, ValueType::kInstantVector) {}
+// What may have them.
+struct TimedExpr : Expr {
+  TimeModifiers when;
+  int64_t range_ms = 0;  // of kVector 0
+};
+
+// Of kVector and, with a range, kMatrix.
+struct SelectorExpr final : TimedExpr {
   std::string name;               // before the braces; empty = none
   std::vector<Matcher> matchers;  // that of `name` last
-  TimeModifiers when;
 };
 
-struct MatrixExpr final : Expr {
-  explicit MatrixExpr(std::unique_ptr<VectorExpr> of)
-      : Expr(Kind::kMatrix, ValueType::kRangeVector), vector(std::move(of)) {}
-  std::unique_ptr<VectorExpr> vector;  // has the modifiers, too
-  int64_t range_ms = 0;
-};
-
-struct SubqueryExpr final : Expr {
-  explicit SubqueryExpr(ExprPtr of)
-      : Expr(Kind::kSubquery, ValueType::kRangeVector), inner(std::move(of)) {}
-  ExprPtr inner;
-  int64_t range_ms = 0;
+struct SubqueryExpr final : TimedExpr {
   int64_t step_ms = 0;  // 0 = the default of the evaluation
-  TimeModifiers when;
 };
 
 template <typename Node>

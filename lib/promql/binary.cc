@@ -3,17 +3,52 @@
 #include "lib/promql/binary.h"
 
 #include <cmath>
+#include <cstdint>
+#include <cstdlib>
 
 #include "lib/base/check.h"
-#include "lib/promql/binary_columns.h"
 
 namespace tinyobs::promql {
 namespace {
 
-// Calls use(f), where f(left, right) is the arithmetic operator. C's pow, fmod and atan2 have the
-// special cases of Go's.
+// Go's power to a whole number is a product of squares, with the exponents of two apart, and may be
+// some last digits off; C's is not. Those digits are all that is left after `% 7` or sin(), so they
+// are made here in the same way. C's has Go's special cases.
+double Power(double base, double exponent) {
+  const double times = std::fabs(exponent);
+  if (!(times >= 2 && times < 0x1p63) || times != std::floor(times) || base == 0 || base == 1 ||
+      !std::isfinite(base)) {
+    return std::pow(base, exponent);
+  }
+  constexpr int kFarOut = 1 << 12;  // certainly infinite, or zero
+  int square_exponent = 0;
+  double square = std::frexp(base, &square_exponent);
+  double product = 1;
+  int product_exponent = 0;
+  for (auto left = static_cast<uint64_t>(times); left != 0; left >>= 1) {
+    if (std::abs(square_exponent) > kFarOut) {
+      product_exponent += square_exponent;
+      break;
+    }
+    if ((left & 1) != 0) {
+      product *= square;
+      product_exponent += square_exponent;
+    }
+    square *= square;
+    square_exponent *= 2;
+    if (square < 0.5) {
+      square *= 2;
+      --square_exponent;
+    }
+  }
+  return exponent < 0 ? std::ldexp(1 / product, -product_exponent)
+                      : std::ldexp(product, product_exponent);
+}
+
+// Calls use(f), where f(left, right) is the operator. C's fmod and atan2 have the special
+// cases of Go's.
 template <typename Use>
-auto WithArithmetic(BinaryOp op, Use use) {
+auto WithOperator(BinaryOp op, Use use) {
   switch (op) {
     case BinaryOp::kAdd:
       return use([](double l, double r) { return l + r; });
@@ -26,16 +61,9 @@ auto WithArithmetic(BinaryOp op, Use use) {
     case BinaryOp::kMod:
       return use([](double l, double r) { return std::fmod(l, r); });
     case BinaryOp::kPow:
-      return use([](double l, double r) { return std::pow(l, r); });
-    default:
-      TINYOBS_DCHECK(op == BinaryOp::kAtan2);
+      return use(Power);
+    case BinaryOp::kAtan2:
       return use([](double l, double r) { return std::atan2(l, r); });
-  }
-}
-
-template <typename Use>
-auto WithComparison(BinaryOp op, Use use) {
-  switch (op) {
     case BinaryOp::kEqual:
       return use([](double l, double r) { return l == r; });
     case BinaryOp::kNotEqual:
@@ -66,44 +94,28 @@ void Change(F f, std::span<const double> other, std::span<double> values) {
 
 }  // namespace
 
-double ApplyScalar(BinaryOp op, double left, double right) {
-  const auto apply = [&](auto f) { return static_cast<double>(f(left, right)); };
-  return IsComparison(op) ? WithComparison(op, apply) : WithArithmetic(op, apply);
-}
-
 void ApplyColumns(BinaryOp op, bool return_bool, bool swapped, bool keep_other,
                   std::span<const double> other, std::span<double> values) {
-  if (!IsComparison(op)) {
-    WithArithmetic(op, [&](auto f) {
+  WithOperator(op, [&](auto f) {
+    // What becomes of f's answer and the two values.
+    const auto change = [&](auto result) {
       if (swapped) {
-        Change([&](double v, double o) { return f(o, v); }, other, values);
+        Change([&](double v, double o) { return result(f(o, v), v, o); }, other, values);
       } else {
-        Change(f, other, values);
+        Change([&](double v, double o) { return result(f(v, o), v, o); }, other, values);
       }
-    });
-    return;
-  }
-  if (swapped) {
-    constexpr BinaryOp kMirrored[] = {BinaryOp::kEqual,          BinaryOp::kNotEqual,
-                                      BinaryOp::kGreater,        BinaryOp::kLess,
-                                      BinaryOp::kGreaterOrEqual, BinaryOp::kLessOrEqual};
-    op = kMirrored[static_cast<int>(op) - static_cast<int>(BinaryOp::kEqual)];
-  }
-  WithComparison(op, [&](auto f) {
+    };
     const double absent = Absent();
-    if (return_bool) {
-      Change([&](double v, double o) { return f(v, o) ? 1.0 : 0.0; }, other, values);
+    if (!IsComparison(op)) {
+      change([](double answer, double, double) { return answer; });
+    } else if (return_bool) {
+      change([](bool holds, double, double) { return holds ? 1.0 : 0.0; });
     } else if (keep_other) {
-      Change([&](double v, double o) { return f(v, o) ? o : absent; }, other, values);
+      change([=](bool holds, double, double o) { return holds ? o : absent; });
     } else {
-      Change([&](double v, double o) { return f(v, o) ? v : absent; }, other, values);
+      change([=](bool holds, double v, double) { return holds ? v : absent; });
     }
   });
-}
-
-void ApplyVectorScalar(BinaryOp op, bool return_bool, bool scalar_on_left,
-                       std::span<const double> scalar, std::span<double> values) {
-  ApplyColumns(op, return_bool, scalar_on_left, /*keep_other=*/false, scalar, values);
 }
 
 bool DropsName(BinaryOp op, bool return_bool) { return op <= BinaryOp::kPow || return_bool; }

@@ -20,13 +20,11 @@
 
 namespace tinyobs::promql {
 
-// Of two scalars; a comparison gives 0 or 1. Also for constant folding.
-double ApplyScalar(BinaryOp op, double left, double right);
-
-// One series of a vector with a scalar, in place: values[i] op scalar[i], or the other way round. A
-// comparison without bool leaves values[i] or Absent().
-void ApplyVectorScalar(BinaryOp op, bool return_bool, bool scalar_on_left,
-                       std::span<const double> scalar, std::span<double> values);
+// Of two columns that do not overlap: values[i] = values[i] op other[i] (swapped: other[i] op
+// values[i]), or Absent() where either is. A comparison without bool gives values[i] (keep_other:
+// other[i]) where it holds, else Absent().
+void ApplyColumns(BinaryOp op, bool return_bool, bool swapped, bool keep_other,
+                  std::span<const double> other, std::span<double> values);
 // Whether the result loses its metric name: arithmetic does, other than atan2 (sic), and so do
 // comparisons with bool.
 bool DropsName(BinaryOp op, bool return_bool);

@@ -59,11 +59,13 @@ absl::Status Budget::Take(uint64_t samples) {
 
 void Budget::GiveBack(uint64_t samples) {
   samples_.fetch_sub(samples, std::memory_order_relaxed);
-  bytes_.fetch_sub(samples * sizeof(double), std::memory_order_relaxed);
-  if (account_ != nullptr) account_->Release(samples * sizeof(double));
+  GiveBackBytes(samples * sizeof(double));
 }
 
-absl::Status Budget::TakeBytes(size_t bytes) { return Charge(bytes); }
+void Budget::GiveBackBytes(size_t bytes) {
+  bytes_.fetch_sub(bytes, std::memory_order_relaxed);
+  if (account_ != nullptr) account_->Release(bytes);
+}
 
 absl::Status Budget::Check() const {
   if (options_->cancelled && options_->cancelled()) {

@@ -30,8 +30,9 @@ class Budget {
   // beyond a limit, with its name and value.
   absl::Status Take(uint64_t samples);
   void GiveBack(uint64_t samples);
-  // Bytes besides columns (labels, mostly), held until the query ends.
-  absl::Status TakeBytes(size_t bytes);
+  // Bytes besides columns (labels, mostly), held until the query ends unless they are given back.
+  absl::Status TakeBytes(size_t bytes) { return Charge(bytes); }
+  void GiveBackBytes(size_t bytes);
 
   // Cancelled, once somebody said so. Cheap: asked per series and per few thousand samples.
   absl::Status Check() const;

@@ -23,17 +23,6 @@ const Expr& ArgOfType(const CallExpr& call, ValueType type) {
                         [type](const ExprPtr& arg) { return arg->type == type; });
 }
 
-std::vector<std::span<const double>> SpansOf(const std::vector<std::vector<double>>& columns) {
-  return {columns.begin(), columns.end()};
-}
-
-// One series without labels.
-Vector Unlabelled(std::vector<double> values) {
-  Vector vector;
-  vector.push_back({Labels(), std::move(values)});
-  return vector;
-}
-
 std::vector<double> TimeColumn(const Steps& steps) {
   std::vector<double> times(steps.count);
   for (size_t i = 0; i < steps.count; ++i) times[i] = static_cast<double>(steps.At(i)) / 1000;
@@ -43,9 +32,8 @@ std::vector<double> TimeColumn(const Steps& steps) {
 // The matchers of a selector, none of anything else.
 std::span<const Matcher> MatchersOf(const Expr& arg) {
   const Expr& inner = Unwrapped(arg);
-  if (inner.kind == Expr::Kind::kVector) return As<VectorExpr>(inner).matchers;
-  if (inner.kind == Expr::Kind::kMatrix) return As<MatrixExpr>(inner).vector->matchers;
-  return {};
+  const bool selects = inner.kind == Expr::Kind::kVector || inner.kind == Expr::Kind::kMatrix;
+  return selects ? std::span(As<SelectorExpr>(inner).matchers) : std::span<const Matcher>();
 }
 
 }  // namespace
@@ -61,100 +49,39 @@ absl::StatusOr<std::vector<std::vector<double>>> Evaluator::ScalarArgs(const Cal
   return columns;
 }
 
-absl::StatusOr<std::vector<double>> Evaluator::ScalarCall(const CallExpr& call,
-                                                          const Steps& steps) {
-  switch (call.function->id) {
-    case FunctionId::kTime:
-      return TimeColumn(steps);
-    case FunctionId::kPi:
-      return std::vector<double>(steps.count, M_PI);
-    default: {  // scalar()
-      TINYOBS_ASSIGN_OR_RETURN(const Vector vector, Collect(*call.args[0], steps));
-      std::vector<double> values(steps.count);
-      ScalarOfVector(vector, values);
-      budget_->GiveBack(vector.size() * steps.count);
-      return values;
-    }
-  }
-}
-
 absl::Status Evaluator::StreamCall(const CallExpr& call, const Steps& steps, SeriesSink sink) {
   const FunctionId id = call.function->id;
-  if (IsRangeFunction(id)) return StreamRangeCall(call, steps, sink);
-  switch (id) {
-    case FunctionId::kTimestamp:
-      return StreamTimestamp(*call.args[0], steps, sink);
-    default:
-      return StreamElementCall(call, steps, sink);
-  }
-}
-
-absl::Status Evaluator::StreamElementCall(const CallExpr& call, const Steps& steps,
-                                          SeriesSink sink) {
+  if (IsRangeFunction(id)) return StreamRangeCall(call, id, steps, sink);
+  if (id == IdOf("timestamp")) return StreamTimestamp(*call.args[0], steps, sink);
   TINYOBS_ASSIGN_OR_RETURN(const std::vector<std::vector<double>> columns, ScalarArgs(call, steps));
-  const std::vector<std::span<const double>> args = SpansOf(columns);
-  const Expr& vector = ArgOfType(call, ValueType::kInstantVector);
+  const std::vector<std::span<const double>> args(columns.begin(), columns.end());
   return StreamNameless(
-      HasOneName(vector), [&](SeriesSink to) { return Stream(vector, steps, to); },
-      [&](std::span<double> values) { ApplyElementFunction(call.function->id, args, values); },
-      sink);
+      ArgOfType(call, ValueType::kInstantVector), steps,
+      [&](std::span<double> values) { ApplyElementFunction(id, args, values); }, sink);
 }
 
 absl::Status Evaluator::StreamTimestamp(const Expr& arg, const Steps& steps, SeriesSink sink) {
   const Expr& inner = Unwrapped(arg);
-  if (inner.kind != Expr::Kind::kVector) {
-    const auto set_time = [&](std::span<double> values) {
-      for (size_t i = 0; i < values.size(); ++i) {
-        if (!IsAbsent(values[i])) values[i] = static_cast<double>(steps.At(i)) / 1000;
-      }
-    };
-    return StreamNameless(
-        HasOneName(inner), [&](SeriesSink to) { return Stream(inner, steps, to); }, set_time, sink);
-  }
-  const auto& vector = As<VectorExpr>(inner);
-  const bool invariant = IsStepInvariant(vector);
-  const Steps looked_at{steps.start_ms, steps.step_ms, invariant ? 1 : steps.count};
-  const auto read = [&](SeriesSink to) {
-    return StreamVector(vector, looked_at, Content::kTime, to);
-  };
-  return StreamNameless(
-      HasOneName(vector),
-      [&](SeriesSink to) { return invariant ? Repeat(steps, read, to) : read(to); },
-      [](std::span<double>) {}, sink);
+  const bool of_samples = inner.kind == Expr::Kind::kVector;
+  const bool outer = std::exchange(times_wanted_, of_samples);
+  const absl::Status status = StreamNameless(
+      inner, steps,
+      [&](std::span<double> values) {
+        for (size_t i = 0; i < values.size() && !of_samples; ++i) {
+          if (!IsAbsent(values[i])) values[i] = static_cast<double>(steps.At(i)) / 1000;
+        }
+      },
+      sink);
+  times_wanted_ = outer;
+  return status;
 }
 
-absl::Status Evaluator::EvalRangeAtAnyResolution(FunctionId id, const RangeInput& input,
-                                                 std::span<const std::span<const double>> args,
-                                                 RangeScratch* scratch, std::span<double> out) {
-  if (input.downsampled_ms == 0) return EvalRange(id, input, args, scratch, out);
-  const FunctionId function = FunctionOverWindows(id);
-  TINYOBS_RETURN_IF_ERROR(EvalRange(function, input, args, scratch, out));
-  RangeInput wide = input;
-  std::vector<double> values(out.size());
-  for (const Resolution resolution : {Resolution::kFiveMinutes, Resolution::kOneHour}) {
-    for (const int windows : {1, 2}) {
-      wide.range_ms = windows * ResolutionMs(resolution);
-      if (ResolutionMs(resolution) > input.downsampled_ms || wide.range_ms <= input.range_ms) {
-        continue;
-      }
-      TINYOBS_RETURN_IF_ERROR(EvalRange(function, wide, args, scratch, values));
-      const double scale = GrowsWithRange(id) ? static_cast<double>(input.range_ms) /
-                                                    static_cast<double>(wide.range_ms)
-                                              : 1;
-      for (size_t i = 0; i < out.size(); ++i) {
-        if (IsAbsent(out[i]) && !IsAbsent(values[i])) out[i] = values[i] * scale;
-      }
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status Evaluator::StreamRangeCall(const CallExpr& call, const Steps& steps, SeriesSink sink) {
+absl::Status Evaluator::StreamRangeCall(const CallExpr& call, FunctionId id, const Steps& steps,
+                                        SeriesSink sink) {
   TINYOBS_ASSIGN_OR_RETURN(const std::vector<std::vector<double>> columns, ScalarArgs(call, steps));
-  const std::vector<std::span<const double>> args = SpansOf(columns);
+  const std::vector<std::span<const double>> args(columns.begin(), columns.end());
   const Expr& ranges = ArgOfType(call, ValueType::kRangeVector);
-  const FunctionId id = call.function->id;
-  const bool keeps_name = KeepsName(id);
+  const bool keeps_name = id == IdOf("last_over_time") || id != call.function->id;
   const bool unique = keeps_name || HasOneName(ranges);
   SameLabelsCheck check;
   struct Worker {
@@ -170,7 +97,7 @@ absl::Status Evaluator::StreamRangeCall(const CallExpr& call, const Steps& steps
         worker.out.resize(steps.count);
         TINYOBS_RETURN_IF_ERROR(
             EvalRangeAtAnyResolution(id, input, args, &worker.scratch, worker.out));
-        if (std::all_of(worker.out.begin(), worker.out.end(), IsAbsent)) return absl::OkStatus();
+        if (!AnyPresent(worker.out)) return absl::OkStatus();
         if (keeps_name) return sink(index, labels, worker.out);
         const Labels nameless = WithoutName(labels);
         if (!unique) TINYOBS_RETURN_IF_ERROR(check.Add(nameless));
@@ -180,86 +107,66 @@ absl::Status Evaluator::StreamRangeCall(const CallExpr& call, const Steps& steps
   return status;
 }
 
-bool Evaluator::CallIsMadeWhole(const CallExpr& call) {
+absl::StatusOr<std::optional<Vector>> Evaluator::MakeCall(const CallExpr& call,
+                                                          const Steps& steps) {
   switch (call.function->id) {
-    case FunctionId::kAbsent:
-    case FunctionId::kAbsentOverTime:
-    case FunctionId::kHistogramQuantile:
-    case FunctionId::kLabelJoin:
-    case FunctionId::kLabelReplace:
-    case FunctionId::kSort:
-    case FunctionId::kSortDesc:
-    case FunctionId::kVector:
-      return true;
-    default:
-      return call.args.empty();  // hour() and its like
-  }
-}
-
-absl::StatusOr<Vector> Evaluator::MakeCall(const CallExpr& call, const Steps& steps) {
-  switch (call.function->id) {
-    case FunctionId::kAbsent:
-    case FunctionId::kAbsentOverTime:
+    case IdOf("absent"):
+    case IdOf("absent_over_time"):
       return Absent(call, steps);
-    case FunctionId::kHistogramQuantile: {
+    case IdOf("histogram_quantile"): {
       TINYOBS_ASSIGN_OR_RETURN(const std::vector<double> phi, Scalar(*call.args[0], steps));
       TINYOBS_ASSIGN_OR_RETURN(Vector buckets, Collect(*call.args[1], steps));
       const size_t series = buckets.size();
-      TINYOBS_ASSIGN_OR_RETURN(Vector quantiles, HistogramQuantile(phi, std::move(buckets)));
+      Vector quantiles = HistogramQuantile(phi, std::move(buckets));
       budget_->GiveBack((series - std::min(series, quantiles.size())) * steps.count);
       return quantiles;
     }
-    case FunctionId::kLabelJoin:
-    case FunctionId::kLabelReplace:
+    case IdOf("label_join"):
+    case IdOf("label_replace"):
       return Relabel(call, steps);
-    case FunctionId::kSort:
-    case FunctionId::kSortDesc: {
+    case IdOf("sort"):
+    case IdOf("sort_desc"): {
       TINYOBS_ASSIGN_OR_RETURN(Vector vector, Collect(*call.args[0], steps));
       // Series that have values at many steps are in no order of values.
-      if (steps.count == 1) SortByValue(call.function->id == FunctionId::kSortDesc, &vector);
+      if (steps.count == 1) SortByValue(call.function->id == IdOf("sort_desc"), &vector);
       return vector;
     }
+    case IdOf("scalar"): {
+      TINYOBS_ASSIGN_OR_RETURN(const Vector vector, Collect(*call.args[0], steps));
+      std::vector<double> values(steps.count);
+      ScalarOfVector(vector, values);
+      budget_->GiveBack(vector.size() * steps.count);
+      return Unlabelled(std::move(values));
+    }
+    case IdOf("vector"):
+      return Collect(*call.args[0], steps);
+    case IdOf("pi"):
+      return Unlabelled(std::vector<double>(steps.count, M_PI));
     default:
       break;
   }
-  TINYOBS_RETURN_IF_ERROR(budget_->Take(steps.count));
-  if (call.function->id == FunctionId::kVector) {
-    TINYOBS_ASSIGN_OR_RETURN(std::vector<double> values, Scalar(*call.args[0], steps));
-    return Unlabelled(std::move(values));
-  }
+  if (!call.args.empty()) return std::nullopt;
+  // time(), and hour() and its like.
   std::vector<double> values = TimeColumn(steps);
-  ApplyElementFunction(call.function->id, {}, values);
+  if (IsElementFunction(call.function->id)) {
+    ApplyElementFunction(call.function->id, {}, values);
+  }
   return Unlabelled(std::move(values));
 }
 
 absl::StatusOr<Vector> Evaluator::Absent(const CallExpr& call, const Steps& steps) {
   const Expr& arg = *call.args[0];
   std::vector<std::vector<char>> present(static_cast<size_t>(workers_));
-  const auto see = [&](int worker, std::span<const double> values) {
+  const auto see = [&](int worker, const Labels&, std::span<double> values) {
     std::vector<char>& steps_seen = present[static_cast<size_t>(worker)];
     steps_seen.resize(steps.count);
     for (size_t i = 0; i < steps.count; ++i) steps_seen[i] |= !IsAbsent(values[i]);
     return absl::OkStatus();
   };
-  if (call.function->id == FunctionId::kAbsent) {
-    TINYOBS_RETURN_IF_ERROR(Stream(
-        arg, steps,
-        [&](int worker, const Labels&, std::span<double> values) { return see(worker, values); }));
-  } else {
-    constexpr FunctionId present_id = FunctionId::kPresentOverTime;
-    std::vector<std::vector<double>> columns(static_cast<size_t>(workers_));
-    TINYOBS_RETURN_IF_ERROR(StreamRanges(
-        arg, steps, present_id, [&](int worker, const Labels&, const RangeInput& input) {
-          std::vector<double>& column = columns[static_cast<size_t>(worker)];
-          column.resize(steps.count);
-          RangeScratch scratch;
-          TINYOBS_RETURN_IF_ERROR(
-              EvalRangeAtAnyResolution(present_id, input, {}, &scratch, column));
-          return see(worker, column);
-        }));
-  }
-  TINYOBS_RETURN_IF_ERROR(budget_->Take(steps.count));
-  Vector vector = Unlabelled(std::vector<double>(steps.count, 1));
+  TINYOBS_RETURN_IF_ERROR(call.function->id == IdOf("absent")
+                              ? Stream(arg, steps, see)
+                              : StreamRangeCall(call, IdOf("present_over_time"), steps, see));
+  TINYOBS_ASSIGN_OR_RETURN(Vector vector, Unlabelled(std::vector<double>(steps.count, 1)));
   for (const std::vector<char>& steps_seen : present) {
     for (size_t i = 0; i < steps_seen.size(); ++i) {
       if (steps_seen[i]) vector[0].values[i] = promql::Absent();
@@ -274,23 +181,9 @@ absl::StatusOr<Vector> Evaluator::Relabel(const CallExpr& call, const Steps& ste
   for (auto arg = std::next(call.args.begin()); arg != call.args.end(); ++arg) {
     texts.push_back(TextOf(**arg));
   }
-  Vector vector;
-  if (call.function->id == FunctionId::kLabelReplace) {
-    TINYOBS_ASSIGN_OR_RETURN(const LabelReplacer replacer,
-                             LabelReplacer::Create(texts[0], texts[1], texts[2], texts[3]));
-    TINYOBS_ASSIGN_OR_RETURN(vector, Collect(*call.args[0], steps));
-    for (VectorSeries& series : vector) {
-      TINYOBS_ASSIGN_OR_RETURN(series.labels, replacer.Apply(series.labels));
-    }
-  } else {
-    const std::span<const std::string> sources = std::span(texts).subspan(2);
-    TINYOBS_RETURN_IF_ERROR(CheckLabelJoin(texts[0], sources));
-    TINYOBS_ASSIGN_OR_RETURN(vector, Collect(*call.args[0], steps));
-    for (VectorSeries& series : vector) {
-      TINYOBS_ASSIGN_OR_RETURN(series.labels,
-                               JoinLabels(series.labels, texts[0], texts[1], sources));
-    }
-  }
+  TINYOBS_ASSIGN_OR_RETURN(Vector vector, Collect(*call.args[0], steps));
+  const auto relabel = call.function->id == IdOf("label_replace") ? LabelReplace : LabelJoin;
+  TINYOBS_RETURN_IF_ERROR(relabel(texts, &vector));
   TINYOBS_RETURN_IF_ERROR(MergeSameLabels(&vector, budget_));
   return vector;
 }

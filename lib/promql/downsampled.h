@@ -18,12 +18,12 @@
 
 #include <cstdint>
 
-#include "lib/promql/functions.h"
+#include "lib/promql/range_functions.h"
 #include "tinyobs/querier.h"
 
 namespace tinyobs::promql {
 
-// Columns of windows for a function; kLastOverTime stands for single samples.
+// Columns of windows for a function; last_over_time stands for single samples.
 uint32_t WindowColumnsFor(FunctionId id);
 
 // The samples of `series`, or what a function of ranges of `range_ms` needs in their place;
@@ -31,10 +31,10 @@ uint32_t WindowColumnsFor(FunctionId id);
 const Columns& SamplesOf(const SeriesSet& series, FunctionId id, int64_t range_ms,
                          Columns* scratch);
 
-// count_over_time sums up counts of windows.
-FunctionId FunctionOverWindows(FunctionId id);
-// Whether twice the time is twice the value, so that what was widened is to be scaled down.
-bool GrowsWithRange(FunctionId id);
+// EvalRange, widened where there are only windows that are longer than the range.
+absl::Status EvalRangeAtAnyResolution(FunctionId id, const RangeInput& input,
+                                      std::span<const std::span<const double>> args,
+                                      RangeScratch* scratch, std::span<double> out);
 
 }  // namespace tinyobs::promql
 

@@ -17,20 +17,20 @@ namespace tinyobs::promql {
 namespace {
 
 int WorkersFor(const QueryOptions& options) {
-  const int processors = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  // Asked once: it reads a file.
+  static const int processors = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   return std::clamp(options.threads, 1, processors);
 }
 
 bool IsScalar(const ExprPtr& expr) { return expr->type == ValueType::kScalar; }
 
-bool AnyPresent(std::span<const double> values) {
-  return !std::all_of(values.begin(), values.end(), IsAbsent);
+// Of the memory that a Vector takes besides its columns: an element, two blocks of the allocator.
+size_t HeldBytes(const Labels& labels) {
+  return sizeof(VectorSeries) + labels.canonical_bytes().size() + 24;
 }
 
-// Of the memory that a Vector takes besides its columns.
-size_t HeldBytes(const Labels& labels) {
-  return sizeof(VectorSeries) + labels.canonical_bytes().size();
-}
+// Of an element of either operand while they are matched: its group, and labels of the result.
+constexpr size_t kMatchBytes = 112;
 
 }  // namespace
 
@@ -45,77 +45,66 @@ Evaluator::Evaluator(const Querier& querier, const QueryOptions& options, TimeRa
 absl::Status Evaluator::Stream(const Expr& expr, const Steps& steps, SeriesSink sink) {
   if (steps.count == 0) return absl::OkStatus();
   if (steps.count == 1 || !IsInvariant(expr)) return StreamOnce(expr, steps, sink);
-  const Steps first{steps.start_ms, steps.step_ms, 1};
-  return Repeat(
-      steps, [&](SeriesSink once) { return StreamOnce(expr, first, once); }, sink);
-}
-
-bool Evaluator::IsInvariant(const Expr& expr) const {
-  return !in_parameter_ && IsStepInvariant(expr);
-}
-
-absl::Status Evaluator::Repeat(const Steps& steps, Source evaluate, SeriesSink sink) {
+  // Evaluated at the first step, and repeated.
   std::vector<std::vector<double>> columns(static_cast<size_t>(workers_));
   const uint64_t held = steps.count * columns.size();
   TINYOBS_RETURN_IF_ERROR(budget_->Take(held));
   const absl::Status status =
-      evaluate([&](int worker, const Labels& labels, std::span<double> values) {
-        std::vector<double>& column = columns[static_cast<size_t>(worker)];
-        column.assign(steps.count, values[0]);
-        return sink(worker, labels, std::span<double>(column));
-      });
+      StreamOnce(expr, {steps.start_ms, steps.step_ms, 1},
+                 [&](int worker, const Labels& labels, std::span<double> values) {
+                   std::vector<double>& column = columns[static_cast<size_t>(worker)];
+                   column.assign(steps.count, values[0]);
+                   return sink(worker, labels, column);
+                 });
   budget_->GiveBack(held);
   return status;
 }
 
+bool Evaluator::IsInvariant(const Expr& expr) const {
+  return (!in_parameter_ || times_wanted_) && IsStepInvariant(expr);
+}
+
 absl::Status Evaluator::StreamOnce(const Expr& expr, const Steps& steps, SeriesSink sink) {
   TINYOBS_RETURN_IF_ERROR(budget_->Check());
-  if (expr.type == ValueType::kScalar) {
-    TINYOBS_ASSIGN_OR_RETURN(std::vector<double> values, Scalar(expr, steps));
-    return sink(0, Labels(), std::span<double>(values));
-  }
-  if (IsMadeWhole(expr)) {
-    TINYOBS_ASSIGN_OR_RETURN(Vector vector, Make(expr, steps));
-    return Push(std::move(vector), sink);
-  }
+  TINYOBS_ASSIGN_OR_RETURN(std::optional<Vector> made, Make(expr, steps));
+  if (made) return Push(*std::move(made), sink);
   switch (expr.kind) {
     case Expr::Kind::kParen:
-      return StreamOnce(*As<ParenExpr>(expr).inner, steps, sink);
+      return StreamOnce(*expr.args[0], steps, sink);
     case Expr::Kind::kUnary:
       return StreamUnary(As<UnaryExpr>(expr), steps, sink);
     case Expr::Kind::kBinary:
-      return StreamVectorScalar(As<BinaryExpr>(expr), steps, sink);
+      return StreamWithScalar(As<BinaryExpr>(expr), steps, sink);
     case Expr::Kind::kCall:
       return StreamCall(As<CallExpr>(expr), steps, sink);
     case Expr::Kind::kVector:
-      return StreamVector(As<VectorExpr>(expr), steps, Content::kValue, sink);
+      return StreamVector(As<SelectorExpr>(expr), steps, sink);
     default:
       return absl::InternalError("an expression that is no instant vector");
   }
 }
 
-bool Evaluator::IsMadeWhole(const Expr& expr) {
+absl::StatusOr<std::optional<Vector>> Evaluator::Make(const Expr& expr, const Steps& steps) {
   switch (expr.kind) {
-    case Expr::Kind::kAggregate:
-      return true;
-    case Expr::Kind::kBinary:
-      return As<BinaryExpr>(expr).matching.has_value();
-    case Expr::Kind::kCall:
-      return CallIsMadeWhole(As<CallExpr>(expr));
-    default:
-      return false;
-  }
-}
-
-absl::StatusOr<Vector> Evaluator::Make(const Expr& expr, const Steps& steps) {
-  switch (expr.kind) {
+    case Expr::Kind::kNumber:
+      return Unlabelled(std::vector<double>(steps.count, As<NumberExpr>(expr).value));
     case Expr::Kind::kAggregate:
       return Aggregate(As<AggregateExpr>(expr), steps);
     case Expr::Kind::kBinary:
+      if (!As<BinaryExpr>(expr).matching) return std::nullopt;
       return VectorVector(As<BinaryExpr>(expr), steps);
-    default:
+    case Expr::Kind::kCall:
       return MakeCall(As<CallExpr>(expr), steps);
+    default:
+      return std::nullopt;
   }
+}
+
+absl::StatusOr<Vector> Evaluator::Unlabelled(std::vector<double> values) {
+  TINYOBS_RETURN_IF_ERROR(budget_->Take(values.size()));
+  Vector vector;
+  vector.push_back({Labels(), std::move(values)});
+  return vector;
 }
 
 absl::Status Evaluator::Push(Vector vector, SeriesSink sink) {
@@ -130,43 +119,39 @@ absl::Status Evaluator::Push(Vector vector, SeriesSink sink) {
 
 absl::StatusOr<Vector> Evaluator::Collect(const Expr& expr, const Steps& steps) {
   const Expr& inner = Unwrapped(expr);
-  if (IsMadeWhole(inner) && steps.count > 0 && (steps.count == 1 || !IsInvariant(inner))) {
+  if (steps.count == 1 || (steps.count > 0 && !IsInvariant(inner))) {
     TINYOBS_RETURN_IF_ERROR(budget_->Check());
-    TINYOBS_ASSIGN_OR_RETURN(Vector vector, Make(inner, steps));
-    std::erase_if(vector, [this](const VectorSeries& series) {
-      if (AnyPresent(series.values)) return false;
-      budget_->GiveBack(series.values.size());
-      return true;
-    });
-    return vector;
+    TINYOBS_ASSIGN_OR_RETURN(std::optional<Vector> made, Make(inner, steps));
+    if (made) {
+      budget_->GiveBack(steps.count * std::erase_if(*made, [](const VectorSeries& series) {
+                          return !AnyPresent(series.values);
+                        }));
+      return *std::move(made);
+    }
   }
-  return CollectFrom([&](SeriesSink sink) { return Stream(inner, steps, sink); });
-}
-
-absl::StatusOr<Vector> Evaluator::CollectFrom(Source source) {
   std::vector<Vector> parts(static_cast<size_t>(workers_));
-  TINYOBS_RETURN_IF_ERROR(source([&](int worker, const Labels& labels, std::span<double> values) {
-    TINYOBS_RETURN_IF_ERROR(budget_->Take(values.size()));
-    TINYOBS_RETURN_IF_ERROR(budget_->TakeBytes(HeldBytes(labels)));
-    parts[static_cast<size_t>(worker)].push_back({labels, {values.begin(), values.end()}});
-    return absl::OkStatus();
-  }));
-  Vector all = std::move(parts[0]);
+  TINYOBS_RETURN_IF_ERROR(
+      Stream(inner, steps, [&](int worker, const Labels& labels, std::span<double> values) {
+        TINYOBS_RETURN_IF_ERROR(budget_->Take(values.size()));
+        TINYOBS_RETURN_IF_ERROR(budget_->TakeBytes(HeldBytes(labels)));
+        parts[static_cast<size_t>(worker)].push_back({labels, {values.begin(), values.end()}});
+        return absl::OkStatus();
+      }));
   for (size_t i = 1; i < parts.size(); ++i) {
-    std::move(parts[i].begin(), parts[i].end(), std::back_inserter(all));
+    std::move(parts[i].begin(), parts[i].end(), std::back_inserter(parts[0]));
   }
-  return all;
+  return std::move(parts[0]);
 }
 
-absl::Status Evaluator::StreamNameless(bool one_name, Source source, ValueChange change,
+absl::Status Evaluator::StreamNameless(const Expr& expr, const Steps& steps, ValueChange change,
                                        SeriesSink sink) {
-  if (one_name) {
-    return source([&](int worker, const Labels& labels, std::span<double> values) {
+  if (HasOneName(expr)) {
+    return Stream(expr, steps, [&](int worker, const Labels& labels, std::span<double> values) {
       change(values);
       return AnyPresent(values) ? sink(worker, WithoutName(labels), values) : absl::OkStatus();
     });
   }
-  TINYOBS_ASSIGN_OR_RETURN(Vector vector, CollectFrom(source));
+  TINYOBS_ASSIGN_OR_RETURN(Vector vector, Collect(expr, steps));
   for (VectorSeries& series : vector) {
     change(series.values);
     series.labels = WithoutName(series.labels);
@@ -176,10 +161,10 @@ absl::Status Evaluator::StreamNameless(bool one_name, Source source, ValueChange
 }
 
 absl::Status Evaluator::StreamUnary(const UnaryExpr& unary, const Steps& steps, SeriesSink sink) {
-  if (!unary.negative) return Stream(*unary.inner, steps, sink);
-  const bool unique = HasOneName(*unary.inner);
+  if (!unary.negative) return Stream(*unary.args[0], steps, sink);
+  const bool unique = HasOneName(*unary.args[0]);
   SameLabelsCheck check;
-  return Stream(*unary.inner, steps,
+  return Stream(*unary.args[0], steps,
                 [&](int worker, const Labels& labels, std::span<double> values) {
                   const Labels nameless = WithoutName(labels);
                   if (!unique) TINYOBS_RETURN_IF_ERROR(check.Add(nameless));
@@ -190,39 +175,43 @@ absl::Status Evaluator::StreamUnary(const UnaryExpr& unary, const Steps& steps, 
                 });
 }
 
-absl::Status Evaluator::StreamVectorScalar(const BinaryExpr& binary, const Steps& steps,
-                                           SeriesSink sink) {
-  const bool scalar_on_left = IsScalar(binary.lhs);
-  const Expr& vector = scalar_on_left ? *binary.rhs : *binary.lhs;
+absl::Status Evaluator::StreamWithScalar(const BinaryExpr& binary, const Steps& steps,
+                                         SeriesSink sink) {
+  const bool scalar_on_left = IsScalar(binary.args[0]);
+  const Expr& vector = *binary.args[scalar_on_left ? 1 : 0];
   TINYOBS_ASSIGN_OR_RETURN(const std::vector<double> scalar,
-                           Scalar(scalar_on_left ? *binary.lhs : *binary.rhs, steps));
+                           Scalar(*binary.args[scalar_on_left ? 0 : 1], steps));
   const auto change = [&](std::span<double> values) {
-    ApplyVectorScalar(binary.op, binary.return_bool, scalar_on_left, scalar, values);
+    ApplyColumns(binary.op, binary.return_bool, scalar_on_left, /*keep_other=*/false, scalar,
+                 values);
   };
-  const auto source = [&](SeriesSink to) { return Stream(vector, steps, to); };
   if (DropsName(binary.op, binary.return_bool)) {
-    return StreamNameless(HasOneName(vector), source, change, sink);
+    return StreamNameless(vector, steps, change, sink);
   }
-  return source([&](int worker, const Labels& labels, std::span<double> values) {
+  return Stream(vector, steps, [&](int worker, const Labels& labels, std::span<double> values) {
     change(values);
     return AnyPresent(values) ? sink(worker, labels, values) : absl::OkStatus();
   });
 }
 
 absl::StatusOr<Vector> Evaluator::VectorVector(const BinaryExpr& binary, const Steps& steps) {
-  TINYOBS_ASSIGN_OR_RETURN(Vector left, Collect(*binary.lhs, steps));
-  TINYOBS_ASSIGN_OR_RETURN(Vector right, Collect(*binary.rhs, steps));
-  return ApplyVectorVector(binary, steps, std::move(left), std::move(right), budget_);
+  TINYOBS_ASSIGN_OR_RETURN(Vector left, Collect(*binary.args[0], steps));
+  TINYOBS_ASSIGN_OR_RETURN(Vector right, Collect(*binary.args[1], steps));
+  const size_t bytes = (left.size() + right.size()) * kMatchBytes;
+  TINYOBS_RETURN_IF_ERROR(budget_->TakeBytes(bytes));
+  auto result = ApplyVectorVector(binary, steps, std::move(left), std::move(right), budget_);
+  budget_->GiveBackBytes(bytes);
+  return result;
 }
 
 absl::StatusOr<Vector> Evaluator::Aggregate(const AggregateExpr& aggregate, const Steps& steps) {
   std::vector<double> parameter;
   std::string label;
   if (aggregate.op == AggregateOp::kCountValues) {
-    label = TextOf(*aggregate.parameter);
-  } else if (aggregate.parameter != nullptr) {
+    label = TextOf(*aggregate.args[0]);
+  } else if (HasParameter(aggregate.op)) {
     const bool outer = std::exchange(in_parameter_, true);
-    auto values = Scalar(*aggregate.parameter, steps);
+    auto values = Scalar(*aggregate.args[0], steps);
     in_parameter_ = outer;
     TINYOBS_ASSIGN_OR_RETURN(parameter, std::move(values));
   }
@@ -232,49 +221,22 @@ absl::StatusOr<Vector> Evaluator::Aggregate(const AggregateExpr& aggregate, cons
   // Which of equal values these choose depends on the order, also of what is aggregated for them.
   const bool outer = sorted_;
   sorted_ |= aggregate.op == AggregateOp::kTopK || aggregate.op == AggregateOp::kBottomK;
-  const absl::Status status = Stream(
-      *aggregate.inner, steps, [&](int worker, const Labels& labels, std::span<double> values) {
-        return groups->Add(worker, labels, values);
-      });
+  const absl::Status status =
+      Stream(*aggregate.args.back(), steps,
+             [&](int worker, const Labels& labels, std::span<double> values) {
+               return groups->Add(worker, labels, values);
+             });
   sorted_ = outer;
   TINYOBS_RETURN_IF_ERROR(status);
   return groups->Finish();
 }
 
 absl::StatusOr<std::vector<double>> Evaluator::Scalar(const Expr& expr, const Steps& steps) {
-  // Scalars are one column each and short-lived: enough that there is room for one.
-  TINYOBS_RETURN_IF_ERROR(budget_->Take(steps.count));
+  TINYOBS_ASSIGN_OR_RETURN(Vector vector, Collect(expr, steps));
+  if (vector.empty()) return std::vector<double>();  // of no steps
+  // Scalars are one column each and short-lived: enough that there was room for one.
   budget_->GiveBack(steps.count);
-  if (steps.count > 1 && IsInvariant(expr)) {
-    TINYOBS_ASSIGN_OR_RETURN(const std::vector<double> one,
-                             Scalar(expr, {steps.start_ms, steps.step_ms, 1}));
-    return std::vector<double>(steps.count, one[0]);
-  }
-  switch (expr.kind) {
-    case Expr::Kind::kNumber:
-      return std::vector<double>(steps.count, As<NumberExpr>(expr).value);
-    case Expr::Kind::kParen:
-      return Scalar(*As<ParenExpr>(expr).inner, steps);
-    case Expr::Kind::kUnary: {
-      const auto& unary = As<UnaryExpr>(expr);
-      TINYOBS_ASSIGN_OR_RETURN(std::vector<double> values, Scalar(*unary.inner, steps));
-      if (unary.negative) {
-        for (double& value : values) value = -value;
-      }
-      return values;
-    }
-    case Expr::Kind::kBinary: {
-      const auto& binary = As<BinaryExpr>(expr);
-      TINYOBS_ASSIGN_OR_RETURN(std::vector<double> left, Scalar(*binary.lhs, steps));
-      TINYOBS_ASSIGN_OR_RETURN(const std::vector<double> right, Scalar(*binary.rhs, steps));
-      for (size_t i = 0; i < left.size(); ++i) left[i] = ApplyScalar(binary.op, left[i], right[i]);
-      return left;
-    }
-    case Expr::Kind::kCall:
-      return ScalarCall(As<CallExpr>(expr), steps);
-    default:
-      return absl::InternalError("an expression that is no scalar");
-  }
+  return std::move(vector[0].values);
 }
 
 QueryStats Evaluator::stats() const {

@@ -16,6 +16,7 @@
 #define TINYOBS_LIB_PROMQL_EVALUATOR_H_
 
 #include <atomic>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -54,7 +55,7 @@ class Evaluator {
   // Of a scalar: a value a step.
   absl::StatusOr<std::vector<double>> Scalar(const Expr& expr, const Steps& steps);
   // Of a range vector: each series with samples in the time of the windows. `use`: the function
-  // that they are for; kLastOverTime for the samples themselves.
+  // that they are for; last_over_time for the samples themselves.
   absl::Status StreamRanges(const Expr& expr, const Steps& steps, FunctionId use, RangeSink sink);
 
   // Figures, warnings: once everything is evaluated.
@@ -64,52 +65,43 @@ class Evaluator {
  private:
   // Changes the values of one series in place.
   using ValueChange = absl::FunctionRef<void(std::span<double> values)>;
-  using Source = absl::FunctionRef<absl::Status(SeriesSink sink)>;
   using SetSink = absl::FunctionRef<absl::Status(int worker, const SeriesSet& series)>;
 
   // evaluator.cc
   absl::Status StreamOnce(const Expr& expr, const Steps& steps, SeriesSink sink);
   absl::Status StreamUnary(const UnaryExpr& unary, const Steps& steps, SeriesSink sink);
-  absl::Status StreamVectorScalar(const BinaryExpr& binary, const Steps& steps, SeriesSink sink);
+  // An operator of which one side at least is a scalar.
+  absl::Status StreamWithScalar(const BinaryExpr& binary, const Steps& steps, SeriesSink sink);
   absl::StatusOr<Vector> VectorVector(const BinaryExpr& binary, const Steps& steps);
   absl::StatusOr<Vector> Aggregate(const AggregateExpr& aggregate, const Steps& steps);
-  // What `evaluate` streams for the first step, at all steps.
-  absl::Status Repeat(const Steps& steps, Source evaluate, SeriesSink sink);
-  absl::StatusOr<Vector> CollectFrom(Source source);
-  // What `source` streams, changed and without metric names; `one_name` as HasOneName.
-  absl::Status StreamNameless(bool one_name, Source source, ValueChange change, SeriesSink sink);
+  // What `vector` streams, changed and without metric names.
+  absl::Status StreamNameless(const Expr& vector, const Steps& steps, ValueChange change,
+                              SeriesSink sink);
   absl::Status Push(Vector vector, SeriesSink sink);
-  // Whether Make knows how to evaluate `expr`: it is only there whole.
-  static bool IsMadeWhole(const Expr& expr);
-  absl::StatusOr<Vector> Make(const Expr& expr, const Steps& steps);
+  // One series without labels, charged: a scalar.
+  absl::StatusOr<Vector> Unlabelled(std::vector<double> values);
+  // What is only there whole; nothing for the expressions that StreamOnce evaluates.
+  absl::StatusOr<std::optional<Vector>> Make(const Expr& expr, const Steps& steps);
 
   // calls.cc
   absl::Status StreamCall(const CallExpr& call, const Steps& steps, SeriesSink sink);
-  absl::Status StreamRangeCall(const CallExpr& call, const Steps& steps, SeriesSink sink);
-  absl::Status StreamElementCall(const CallExpr& call, const Steps& steps, SeriesSink sink);
+  // `id`: what is evaluated, mostly the function that is called.
+  absl::Status StreamRangeCall(const CallExpr& call, FunctionId id, const Steps& steps,
+                               SeriesSink sink);
   absl::Status StreamTimestamp(const Expr& arg, const Steps& steps, SeriesSink sink);
-  absl::StatusOr<std::vector<double>> ScalarCall(const CallExpr& call, const Steps& steps);
-  static bool CallIsMadeWhole(const CallExpr& call);
-  absl::StatusOr<Vector> MakeCall(const CallExpr& call, const Steps& steps);
+  absl::StatusOr<std::optional<Vector>> MakeCall(const CallExpr& call, const Steps& steps);
   absl::StatusOr<Vector> Absent(const CallExpr& call, const Steps& steps);
   absl::StatusOr<Vector> Relabel(const CallExpr& call, const Steps& steps);
-  // EvalRange, widened where there are only windows that are longer than the range.
-  absl::Status EvalRangeAtAnyResolution(FunctionId id, const RangeInput& input,
-                                        std::span<const std::span<const double>> args,
-                                        RangeScratch* scratch, std::span<double> out);
   // The scalar arguments, in order.
   absl::StatusOr<std::vector<std::vector<double>>> ScalarArgs(const CallExpr& call,
                                                               const Steps& steps);
 
   // selector.cc
-  // What a selector's column holds: of the newest sample the value, or the time in seconds.
-  enum class Content { kValue, kTime };
-  absl::Status StreamVector(const VectorExpr& vector, const Steps& steps, Content content,
-                            SeriesSink sink);
-  absl::Status StreamMatrix(const MatrixExpr& matrix, const Steps& steps, FunctionId use,
+  absl::Status StreamVector(const SelectorExpr& vector, const Steps& steps, SeriesSink sink);
+  absl::Status StreamMatrix(const SelectorExpr& matrix, const Steps& steps, FunctionId use,
                             RangeSink sink);
   absl::Status StreamSubquery(const SubqueryExpr& subquery, const Steps& steps, RangeSink sink);
-  // IsStepInvariant, but nothing is in the parameter of an aggregation.
+  // IsStepInvariant, but in the parameter of an aggregation nothing is but timestamp's selector.
   bool IsInvariant(const Expr& expr) const;
   // start() and end() mean nothing in the parameter of an aggregation.
   bool HasAt(const TimeModifiers& when) const;
@@ -129,6 +121,7 @@ class Evaluator {
   Budget* const budget_;
   const int workers_;
   bool in_parameter_ = false;               // of an aggregation
+  bool times_wanted_ = false;               // of a selector's samples, in seconds, not their values
   bool sorted_ = false;                     // series are wanted in the order of labels
   int64_t readable_until_ms_ = kMaxTimeMs;  // the time of a subquery with `@` that moves on
 

@@ -11,34 +11,25 @@ namespace tinyobs::promql {
 
 namespace {
 
-bool CallIsStepInvariant(const CallExpr& call) {
-  switch (call.function->id) {
-    case FunctionId::kDayOfMonth:
-    case FunctionId::kDayOfWeek:
-    case FunctionId::kDayOfYear:
-    case FunctionId::kDaysInMonth:
-    case FunctionId::kHour:
-    case FunctionId::kMinute:
-    case FunctionId::kMonth:
-    case FunctionId::kPredictLinear:
-    case FunctionId::kTime:
-    case FunctionId::kTimestamp:
-    case FunctionId::kYear:
-      return false;
-    default:
-      return std::all_of(call.args.begin(), call.args.end(),
-                         [](const ExprPtr& arg) { return IsStepInvariant(*arg); });
-  }
+// The answer is another at another step, whatever the arguments are.
+constexpr FunctionId kLookAtClock[] = {
+    IdOf("day_of_month"), IdOf("day_of_week"), IdOf("day_of_year"), IdOf("days_in_month"),
+    IdOf("hour"),         IdOf("minute"),      IdOf("month"),       IdOf("predict_linear"),
+    IdOf("time"),         IdOf("timestamp"),   IdOf("year")};
+
+template <typename List, typename Element>
+bool Contains(const List& list, const Element& element) {
+  return std::find(std::begin(list), std::end(list), element) != std::end(list);
 }
 
 bool CallHasOneName(const CallExpr& call) {
   switch (call.function->id) {
-    case FunctionId::kLabelJoin:
-    case FunctionId::kLabelReplace:
+    case IdOf("label_join"):
+    case IdOf("label_replace"):
       return TextOf(*call.args[1]) != kMetricName && HasOneName(*call.args[0]);
-    case FunctionId::kLastOverTime:
-    case FunctionId::kSort:
-    case FunctionId::kSortDesc:
+    case IdOf("last_over_time"):
+    case IdOf("sort"):
+    case IdOf("sort_desc"):
       return HasOneName(*call.args[0]);
     default:
       return true;
@@ -46,111 +37,89 @@ bool CallHasOneName(const CallExpr& call) {
 }
 
 bool BinaryHasOneName(const BinaryExpr& binary) {
-  const Expr& lhs = *binary.lhs;
-  const Expr& rhs = *binary.rhs;
-  if (binary.op == BinaryOp::kAnd || binary.op == BinaryOp::kUnless) return HasOneName(lhs);
+  const Expr& left = *binary.args[0];
+  if (binary.op == BinaryOp::kAnd || binary.op == BinaryOp::kUnless) return HasOneName(left);
   if (binary.op == BinaryOp::kOr) return false;
   // group_left(__name__) takes one over.
   if (binary.matching && !binary.matching->include.empty()) return false;
-  return DropsName(binary.op, binary.return_bool) || (HasOneName(lhs) && HasOneName(rhs));
+  return DropsName(binary.op, binary.return_bool) ||
+         (HasOneName(left) && HasOneName(*binary.args[1]));
+}
+
+bool IsTopOrBottom(const Expr& aggregate) {
+  const AggregateOp op = As<AggregateExpr>(aggregate).op;
+  return op == AggregateOp::kTopK || op == AggregateOp::kBottomK;
 }
 
 }  // namespace
 
 const Expr& Unwrapped(const Expr& expr) {
-  const Expr* at = &expr;
-  while (at->kind == Expr::Kind::kParen) at = As<ParenExpr>(*at).inner.get();
-  return *at;
+  return expr.kind == Expr::Kind::kParen ? Unwrapped(*expr.args[0]) : expr;
 }
 
 const std::string& TextOf(const Expr& expr) { return As<StringExpr>(Unwrapped(expr)).value; }
 
 bool IsStepInvariant(const Expr& expr) {
   switch (expr.kind) {
-    case Expr::Kind::kNumber:
-    case Expr::Kind::kString:
-      return true;
-    case Expr::Kind::kParen:
-      return IsStepInvariant(*As<ParenExpr>(expr).inner);
-    case Expr::Kind::kUnary:
-      return IsStepInvariant(*As<UnaryExpr>(expr).inner);
-    case Expr::Kind::kBinary:
-      return IsStepInvariant(*As<BinaryExpr>(expr).lhs) &&
-             IsStepInvariant(*As<BinaryExpr>(expr).rhs);
+    case Expr::Kind::kVector:
+    case Expr::Kind::kMatrix:
+    case Expr::Kind::kSubquery:
+      return As<TimedExpr>(expr).when.at != TimeModifiers::At::kNone;
     case Expr::Kind::kAggregate:
       // As in Prometheus the parameter is not looked at.
-      return IsStepInvariant(*As<AggregateExpr>(expr).inner);
+      return IsStepInvariant(*expr.args.back());
     case Expr::Kind::kCall:
-      return CallIsStepInvariant(As<CallExpr>(expr));
-    case Expr::Kind::kVector:
-      return As<VectorExpr>(expr).when.at != TimeModifiers::At::kNone;
-    case Expr::Kind::kMatrix:
-      return IsStepInvariant(*As<MatrixExpr>(expr).vector);
-    case Expr::Kind::kSubquery:
-      return As<SubqueryExpr>(expr).when.at != TimeModifiers::At::kNone;
+      if (Contains(kLookAtClock, As<CallExpr>(expr).function->id)) return false;
+      break;
+    default:
+      break;
   }
-  return false;
+  return std::all_of(expr.args.begin(), expr.args.end(),
+                     [](const ExprPtr& arg) { return IsStepInvariant(*arg); });
 }
 
 bool HasOneName(const Expr& expr) {
-  if (expr.type == ValueType::kScalar) return true;
+  if (expr.type == ValueType::kScalar || expr.type == ValueType::kString) return true;
   switch (expr.kind) {
-    case Expr::Kind::kNumber:
-    case Expr::Kind::kString:
-      return true;
-    case Expr::Kind::kParen:
-      return HasOneName(*As<ParenExpr>(expr).inner);
     case Expr::Kind::kUnary:
-      return As<UnaryExpr>(expr).negative || HasOneName(*As<UnaryExpr>(expr).inner);
+      return As<UnaryExpr>(expr).negative || HasOneName(*expr.args[0]);
     case Expr::Kind::kBinary:
       return BinaryHasOneName(As<BinaryExpr>(expr));
-    case Expr::Kind::kAggregate: {
-      const auto& aggregate = As<AggregateExpr>(expr);
-      if (aggregate.op == AggregateOp::kTopK || aggregate.op == AggregateOp::kBottomK) {
-        return HasOneName(*aggregate.inner);
-      }
-      return std::find(aggregate.grouping.begin(), aggregate.grouping.end(), kMetricName) ==
-             aggregate.grouping.end();
-    }
+    case Expr::Kind::kAggregate:
+      if (IsTopOrBottom(expr)) return HasOneName(*expr.args.back());
+      return !Contains(As<AggregateExpr>(expr).grouping, kMetricName);
     case Expr::Kind::kCall:
       return CallHasOneName(As<CallExpr>(expr));
-    case Expr::Kind::kVector: {
-      const auto& matchers = As<VectorExpr>(expr).matchers;
+    case Expr::Kind::kVector:
+    case Expr::Kind::kMatrix: {
+      const auto& matchers = As<SelectorExpr>(expr).matchers;
       return std::any_of(matchers.begin(), matchers.end(), [](const Matcher& matcher) {
         return matcher.label() == kMetricName && matcher.op() == Matcher::Op::kEqual;
       });
     }
-    case Expr::Kind::kMatrix:
-      return HasOneName(*As<MatrixExpr>(expr).vector);
-    case Expr::Kind::kSubquery:
-      return HasOneName(*As<SubqueryExpr>(expr).inner);
+    default:  // parentheses, subqueries
+      return HasOneName(*expr.args[0]);
   }
-  return false;
 }
 
 bool HasOrder(const Expr& expr) {
   switch (expr.kind) {
-    case Expr::Kind::kParen:
-      return HasOrder(*As<ParenExpr>(expr).inner);
-    case Expr::Kind::kUnary:
-      return HasOrder(*As<UnaryExpr>(expr).inner);
-    case Expr::Kind::kBinary: {
-      const auto& binary = As<BinaryExpr>(expr);
-      return !binary.matching && (HasOrder(*binary.lhs) || HasOrder(*binary.rhs));
-    }
-    case Expr::Kind::kAggregate: {
-      const AggregateOp op = As<AggregateExpr>(expr).op;
-      return op == AggregateOp::kTopK || op == AggregateOp::kBottomK;
-    }
+    case Expr::Kind::kBinary:
+      if (As<BinaryExpr>(expr).matching) return false;
+      break;
+    case Expr::Kind::kAggregate:
+      return IsTopOrBottom(expr);
     case Expr::Kind::kCall: {
-      const auto& call = As<CallExpr>(expr);
-      const FunctionId id = call.function->id;
-      if (id == FunctionId::kSort || id == FunctionId::kSortDesc) return true;
-      return IsElementFunction(id) && !call.args.empty() && HasOrder(*call.args[0]);
+      const FunctionId id = As<CallExpr>(expr).function->id;
+      if (id == IdOf("sort") || id == IdOf("sort_desc")) return true;
+      if (!IsElementFunction(id)) return false;
+      break;
     }
     default:
-      return false;
+      break;
   }
+  return std::any_of(expr.args.begin(), expr.args.end(),
+                     [](const ExprPtr& arg) { return HasOrder(*arg); });
 }
 
 }  // namespace tinyobs::promql

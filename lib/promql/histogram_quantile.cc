@@ -10,9 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
-#include "absl/strings/charconv.h"
-#include "lib/promql/label_sets.h"
+#include "lib/promql/group_index.h"
+#include "lib/promql/literals.h"
 #include "lib/promql/vector_functions.h"
 
 namespace tinyobs::promql {
@@ -22,53 +21,6 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr std::string_view kBoundLabel = "le";
-
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-bool IsHexDigit(char c) { return IsDigit(c) || (c >= 'a' && c <= 'f'); }
-
-// Takes the underscores out of lower-case `text` (a number); false if one is not between digits.
-bool RemoveUnderscores(bool hex, std::string* text) {
-  const auto digit = [&](char c) { return hex ? IsHexDigit(c) : IsDigit(c); };
-  for (size_t i = 0; i < text->size(); ++i) {
-    if ((*text)[i] != '_') continue;
-    if (i + 1 == text->size() || !digit((*text)[i + 1])) return false;
-    if (i == 0 ? !hex : !digit((*text)[i - 1])) return false;
-  }
-  std::erase(*text, '_');
-  return true;
-}
-
-// A number as Go's ParseFloat takes it. False: it is none, or too large.
-bool ParseBound(std::string_view label, double* bound) {
-  std::string text(label);
-  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-  if (text == "nan") {
-    *bound = kNan;
-    return true;
-  }
-  const bool negative = !text.empty() && text[0] == '-';
-  if (negative || (!text.empty() && text[0] == '+')) text.erase(0, 1);
-  if (text == "inf" || text == "infinity") {
-    *bound = negative ? -kInfinity : kInfinity;
-    return true;
-  }
-  const bool hex = text.starts_with("0x");
-  if (hex) text.erase(0, 2);
-  // What the C library's forms have beyond Go's: words, another sign, hexadecimal without exponent.
-  if (text.empty() ||
-      !(text[0] == '.' || text[0] == '_' || (hex ? IsHexDigit(text[0]) : IsDigit(text[0])))) {
-    return false;
-  }
-  if (hex && text.find('p') == std::string::npos) return false;
-  if (!RemoveUnderscores(hex, &text)) return false;
-  const auto read = absl::from_chars(text.data(), text.data() + text.size(), *bound,
-                                     hex ? absl::chars_format::hex : absl::chars_format::general);
-  if (read.ptr != text.data() + text.size()) return false;
-  // Out of range: a number too small is as near as it gets, one too large is none.
-  if (read.ec != std::errc() && !(*bound < 1)) return false;
-  if (negative) *bound = -*bound;
-  return true;
-}
 
 struct BucketSeries {
   double bound;
@@ -113,33 +65,17 @@ double BucketQuantile(double phi, std::vector<Bucket>* buckets) {
   return below.bound + (found->bound - below.bound) * (rank / (found->count - below.count));
 }
 
-// The canonical bytes of `labels` without one of them, which it has.
-void WriteWithout(const Labels& labels, const Label& label, std::string* key) {
-  const std::string& bytes = labels.canonical_bytes();
-  const char* const begin = label.name.data() - 1;  // a short name's length is one byte
-  const char* const end = label.value.data() + label.value.size();
-  key->assign(bytes.data(), begin);
-  key->append(end, bytes.data() + bytes.size());
-}
-
 // In the order in which they appear.
-absl::StatusOr<std::vector<Histogram>> FindHistograms(const Vector& series) {
+std::vector<Histogram> FindHistograms(const Vector& series) {
   std::vector<Histogram> histograms;
-  absl::flat_hash_map<std::string, size_t> by_labels;
-  std::string key;
+  GroupIndex by_labels(LabelSubset({}, /*keep=*/false));
   for (const VectorSeries& one : series) {
-    for (const Label& label : one.labels) {
-      double bound = 0;
-      if (label.name != kBoundLabel || !ParseBound(label.value, &bound)) continue;
-      WriteWithout(one.labels, label, &key);
-      const auto [at, is_new] = by_labels.try_emplace(key, histograms.size());
-      if (is_new) {
-        absl::StatusOr<Labels> labels = Labels::FromCanonicalBytes(key);
-        if (!labels.ok()) return labels.status();
-        histograms.push_back({WithoutName(*labels), {}});
-      }
-      histograms[at->second].buckets.push_back({bound, &one.values});
-    }
+    double bound = 0;
+    if (!ParseFloatText(one.labels.Get(kBoundLabel), &bound)) continue;
+    const Labels others = WithLabel(one.labels, kBoundLabel, {});
+    const size_t number = by_labels.OfKey(others.canonical_bytes());
+    if (number == histograms.size()) histograms.push_back({WithoutName(others), {}});
+    histograms[number].buckets.push_back({bound, &one.values});
   }
   for (Histogram& histogram : histograms) {
     std::stable_sort(histogram.buckets.begin(), histogram.buckets.end(),
@@ -152,13 +88,10 @@ absl::StatusOr<std::vector<Histogram>> FindHistograms(const Vector& series) {
 
 }  // namespace
 
-absl::StatusOr<Vector> HistogramQuantile(std::span<const double> phi, Vector buckets) {
-  absl::StatusOr<std::vector<Histogram>> histograms = FindHistograms(buckets);
-  if (!histograms.ok()) return histograms.status();
+Vector HistogramQuantile(std::span<const double> phi, Vector buckets) {
   Vector result;
-  result.reserve(histograms->size());
   std::vector<Bucket> at_step;
-  for (Histogram& histogram : *histograms) {
+  for (Histogram& histogram : FindHistograms(buckets)) {
     std::vector<double> values(phi.size());
     for (size_t i = 0; i < phi.size(); ++i) {
       at_step.clear();

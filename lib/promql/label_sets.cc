@@ -3,9 +3,7 @@
 #include "lib/promql/label_sets.h"
 
 #include <algorithm>
-#include <span>
 
-#include "lib/base/check.h"
 #include "lib/base/coding.h"
 #include "lib/model/text.h"
 #include "lib/model/trusted_labels.h"
@@ -13,56 +11,8 @@
 namespace tinyobs::promql {
 namespace {
 
-// One label in canonical bytes.
-struct Place {
-  const char* begin;
-  std::string_view name;
-  std::string_view value;
-  const char* end;
-};
-
-const char* ReadString(const char* at, const char* limit, std::string_view* text) {
-  uint64_t length = static_cast<unsigned char>(*at);
-  if (length < 0x80) {
-    ++at;
-  } else {
-    at = LoadVarint64(at, limit, &length);
-    TINYOBS_DCHECK(at != nullptr);
-  }
-  *text = {at, length};
-  return at + length;
-}
-
-Place ReadLabel(const char* at, const char* limit) {
-  Place place;
-  place.begin = at;
-  at = ReadString(at, limit, &place.name);
-  place.end = ReadString(at, limit, &place.value);
-  return place;
-}
-
-// Appends the labels of `bytes` whose name is among `names` (keep), or is not.
-void AppendSubset(std::string_view bytes, std::span<const std::string> names, bool keep,
-                  std::string* out) {
-  const char* const limit = bytes.data() + bytes.size();
-  const char* run = bytes.data();  // from here on, nothing is copied or dropped yet
-  size_t next = 0;                 // of names
-  for (const char* at = run; at != limit;) {
-    const Place place = ReadLabel(at, limit);
-    while (next < names.size() && names[next] < place.name) ++next;
-    if (next == names.size()) {
-      if (!keep) break;
-      out->append(run, at);
-      return;
-    }
-    if ((names[next] == place.name) != keep) {
-      out->append(run, place.begin);
-      run = place.end;
-    }
-    at = place.end;
-  }
-  out->append(run, limit);
-}
+// Canonical bytes are one label after the other: where one ends, the next begins.
+const char* EndOf(const Label& label) { return label.value.data() + label.value.size(); }
 
 }  // namespace
 
@@ -74,7 +24,21 @@ LabelSubset::LabelSubset(std::vector<std::string> names, bool keep)
 
 std::string_view LabelSubset::Of(const Labels& labels) {
   buffer_.clear();
-  AppendSubset(labels.canonical_bytes(), names_, keep_, &buffer_);
+  const std::string& bytes = labels.canonical_bytes();
+  const char* run = bytes.data();  // from here on, nothing is copied or dropped yet
+  const char* begin = run;         // of the label
+  auto next = names_.begin();
+  for (const Label& label : labels) {
+    while (next != names_.end() && *next < label.name) ++next;
+    if (next == names_.end()) break;
+    if ((*next == label.name) != keep_) {
+      buffer_.append(run, begin);
+      run = EndOf(label);
+    }
+    begin = EndOf(label);
+  }
+  // Of the labels from here on, none is named.
+  buffer_.append(run, keep_ ? begin : bytes.data() + bytes.size());
   return buffer_;
 }
 
@@ -86,17 +50,13 @@ Labels WithoutName(const Labels& labels) { return WithLabel(labels, kMetricName,
 
 Labels WithLabel(const Labels& labels, std::string_view name, std::string_view value) {
   const std::string& bytes = labels.canonical_bytes();
-  const char* const limit = bytes.data() + bytes.size();
   // [at, after) gives way.
   const char* at = bytes.data();
   const char* after = at;
-  while (at != limit) {
-    const Place place = ReadLabel(at, limit);
-    after = place.end;
-    if (place.name >= name) {
-      if (place.name > name) after = at;
-      break;
-    }
+  for (const Label& label : labels) {
+    if (label.name > name) break;
+    after = EndOf(label);
+    if (label.name == name) break;
     at = after;
   }
   std::string out;
@@ -106,7 +66,7 @@ Labels WithLabel(const Labels& labels, std::string_view name, std::string_view v
     PutLengthPrefixed(&out, name);
     PutLengthPrefixed(&out, value);
   }
-  out.append(after, limit);
+  out.append(after, bytes.data() + bytes.size());
   return TrustedLabels::Of(std::move(out));
 }
 

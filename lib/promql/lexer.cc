@@ -1,176 +1,98 @@
 #include "lib/promql/lexer.h"
 
+#include <algorithm>
+#include <span>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "lib/base/strings.h"
+#include "lib/model/utf8.h"
 
 namespace tinyobs::promql {
 
 namespace {
 
-struct Keyword {
-  std::string_view word;
-  Token token;
-};
-// Lower case; queries may write them in any.
-constexpr Keyword kKeywords[] = {
-    {"and", Token::kAnd},
-    {"or", Token::kOr},
-    {"unless", Token::kUnless},
-    {"atan2", Token::kAtan2},
-    {"sum", Token::kSum},
-    {"avg", Token::kAvg},
-    {"count", Token::kCount},
-    {"min", Token::kMin},
-    {"max", Token::kMax},
-    {"group", Token::kGroup},
-    {"stddev", Token::kStddev},
-    {"stdvar", Token::kStdvar},
-    {"topk", Token::kTopK},
-    {"bottomk", Token::kBottomK},
-    {"count_values", Token::kCountValues},
-    {"quantile", Token::kQuantile},
-    {"bool", Token::kBool},
-    {"by", Token::kBy},
-    {"group_left", Token::kGroupLeft},
-    {"group_right", Token::kGroupRight},
-    {"ignoring", Token::kIgnoring},
-    {"offset", Token::kOffset},
-    {"on", Token::kOn},
-    {"without", Token::kWithout},
-    {"start", Token::kStartOf},
-    {"end", Token::kEndOf},
-    {"inf", Token::kNumber},
-    {"nan", Token::kNumber},
-};
+// In the order of BinaryOp and of AggregateOp. Queries may write words in any case.
+constexpr std::string_view kBinaryOps[] = {
+    "+", "-", "*", "/", "%", "^", "atan2", "==", "!=", "<", ">", "<=", ">=", "and", "or", "unless"};
+constexpr std::string_view kAggregateOps[] = {"sum",  "avg",     "count",        "min",
+                                              "max",  "group",   "stddev",       "stdvar",
+                                              "topk", "bottomk", "count_values", "quantile"};
+constexpr std::string_view kKeywords[] = {"bool",   "by", "group_left", "group_right", "ignoring",
+                                          "offset", "on", "without",    "start",       "end"};
+constexpr size_t kLongestWord = std::string_view("count_values").size();
 
+constexpr std::string_view kBrackets = "({[)}]";  // those that close behind those that open
+constexpr std::string_view kBracketNames[] = {"parenthesis", "brace", "bracket"};
+constexpr size_t kRound = 0;
+constexpr size_t kCurly = 1;
+constexpr size_t kSquare = 2;
+
+bool IsOneOf(std::string_view set, char c) { return set.find(c) != std::string_view::npos; }
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-bool IsAlpha(char c) { return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+bool IsHexDigit(char c) { return absl::ascii_isxdigit(static_cast<unsigned char>(c)); }
+bool IsAlpha(char c) { return c == '_' || absl::ascii_isalpha(static_cast<unsigned char>(c)); }
+bool IsAlphanumeric(char c) { return IsAlpha(c) || IsDigit(c); }
+bool IsAlphanumericOrColon(char c) { return IsAlphanumeric(c) || c == ':'; }
 bool IsSpace(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
 std::string Quoted(char c) { return StrCat("'", EscapeForMessage(std::string_view(&c, 1)), "'"); }
 
+// Makes `lexeme` the one of `words` that reads `text`, if there is one.
+bool Find(std::span<const std::string_view> words, std::string_view text, Token token,
+          Lexeme* lexeme) {
+  // Most differ in the first character.
+  const auto found = std::find_if(words.begin(), words.end(), [&](std::string_view word) {
+    return word[0] == text[0] && word == text;
+  });
+  if (found == words.end()) return false;
+  lexeme->token = token;
+  lexeme->op = static_cast<uint8_t>(found - words.begin());
+  lexeme->word = *found;
+  return true;
+}
+
 }  // namespace
 
-std::string_view OpName(BinaryOp op) {
-  constexpr std::string_view kNames[] = {"+",  "-", "*", "/",  "%",  "^",   "atan2", "==",
-                                         "!=", "<", ">", "<=", ">=", "and", "or",    "unless"};
-  return kNames[static_cast<size_t>(op)];
-}
-
-std::string_view OpName(AggregateOp op) {
-  constexpr std::string_view kNames[] = {"sum",  "avg",     "count",        "min",
-                                         "max",  "group",   "stddev",       "stdvar",
-                                         "topk", "bottomk", "count_values", "quantile"};
-  return kNames[static_cast<size_t>(op)];
-}
+std::string_view OpName(BinaryOp op) { return kBinaryOps[static_cast<size_t>(op)]; }
+std::string_view OpName(AggregateOp op) { return kAggregateOps[static_cast<size_t>(op)]; }
 
 Lexeme Lexer::Fail(std::string message) {
   error_ = std::move(message);
-  return {Token::kError, error_, {begin_, at_}};
+  return {Token::kError, 0, error_, {}, begin_};
 }
 
 bool Lexer::Accept(char c) {
-  if (Peek() != c || at_ >= text_.size()) return false;
+  if (at_ >= text_.size() || text_[at_] != c) return false;
   ++at_;
   return true;
 }
 
-void Lexer::SkipSpaceAndComments() {
-  while (at_ < text_.size()) {
-    if (IsSpace(Peek())) {
-      ++at_;
-    } else if (Peek() == '#') {
-      while (at_ < text_.size() && Peek() != '\n') ++at_;
-    } else {
-      return;
-    }
-  }
+void Lexer::Skip(bool (*belongs)(char)) {
+  while (at_ < text_.size() && belongs(text_[at_])) ++at_;
 }
 
 Lexeme Lexer::Next() {
-  if (!error_.empty()) return {Token::kError, error_, {begin_, at_}};
-  SkipSpaceAndComments();
+  if (!error_.empty()) return {Token::kError, 0, error_, {}, begin_};
+  Skip(IsSpace);
+  while (Accept('#')) {
+    Skip([](char c) { return c != '\n'; });
+    Skip(IsSpace);
+  }
   begin_ = at_;
   if (at_ >= text_.size()) {
-    if (in_braces_) return Fail("unexpected end of input inside braces");
-    if (parens_ > 0) return Fail("unclosed left parenthesis");
-    if (in_brackets_) return Fail("unclosed left bracket");
+    if (open_[kCurly] > 0) return Fail("unexpected end of input inside braces");
+    if (open_[kRound] > 0) return Fail("unclosed left parenthesis");
+    if (open_[kSquare] > 0) return Fail("unclosed left bracket");
     return Emit(Token::kEnd);
   }
   const char c = text_[at_];
-  if (IsAlpha(c) || (c == ':' && !in_brackets_ && !in_braces_)) return Word();
-  if (!in_braces_ && (IsDigit(c) || (c == '.' && IsDigit(Peek(1))))) return NumberOrDuration();
+  if (IsAlpha(c) || (c == ':' && open_[kSquare] == 0 && open_[kCurly] == 0)) return Word();
+  if (open_[kCurly] == 0 && (IsDigit(c) || (c == '.' && IsDigit(Peek(1))))) {
+    return NumberOrDuration();
+  }
   ++at_;
-  switch (c) {
-    case '"':
-    case '\'':
-    case '`':
-      return String(c);
-    case ',':
-      return Emit(Token::kComma);
-    case '=':
-      if (in_braces_ && Accept('~')) return Emit(Token::kRegexMatch);
-      return Emit(!in_braces_ && Accept('=') ? Token::kEqual : Token::kAssign);
-    case '!':
-      if (Accept('=')) return Emit(Token::kNotEqual);
-      if (in_braces_ && Accept('~')) return Emit(Token::kRegexNotMatch);
-      return Fail(StrCat("unexpected character after '!': ", Quoted(Peek())));
-    case '}':
-      if (!in_braces_) return Fail("unexpected right brace '}'");
-      in_braces_ = false;
-      return Emit(Token::kRightBrace);
-    case '{':
-      if (in_braces_) return Fail("unexpected left brace '{'");
-      in_braces_ = true;
-      return Emit(Token::kLeftBrace);
-    default:
-      break;
-  }
-  if (in_braces_) return Fail(StrCat("unexpected character inside braces: ", Quoted(c)));
-  switch (c) {
-    case '*':
-      return Emit(Token::kMul);
-    case '/':
-      return Emit(Token::kDiv);
-    case '%':
-      return Emit(Token::kMod);
-    case '+':
-      return Emit(Token::kAdd);
-    case '-':
-      return Emit(Token::kSub);
-    case '^':
-      return Emit(Token::kPow);
-    case '<':
-      return Emit(Accept('=') ? Token::kLessOrEqual : Token::kLess);
-    case '>':
-      return Emit(Accept('=') ? Token::kGreaterOrEqual : Token::kGreater);
-    case '@':
-      return Emit(Token::kAt);
-    case '(':
-      ++parens_;
-      return Emit(Token::kLeftParen);
-    case ')':
-      if (parens_ == 0) return Fail("unexpected right parenthesis ')'");
-      --parens_;
-      return Emit(Token::kRightParen);
-    case '[':
-      if (in_brackets_) return Fail("unexpected left bracket '['");
-      in_brackets_ = true;
-      colon_seen_ = false;
-      return Emit(Token::kLeftBracket);
-    case ']':
-      if (!in_brackets_) return Fail("unexpected right bracket ']'");
-      in_brackets_ = false;
-      return Emit(Token::kRightBracket);
-    case ':':
-      if (colon_seen_) return Fail("unexpected colon ':'");
-      colon_seen_ = true;
-      return Emit(Token::kColon);
-    default:
-      return Fail(StrCat("unexpected character: ", Quoted(c)));
-  }
+  return c == '"' || c == '\'' || c == '`' ? String(c) : Symbol();
 }
 
 // The rules of escapes are the parser's, which unquotes; here only the end is looked for.
@@ -179,6 +101,10 @@ Lexeme Lexer::String(char quote) {
     const char c = text_[at_];
     if (c == quote) {
       ++at_;
+      // U+FFFD is what Go's decoder says of bad bytes, so it is refused like them.
+      if (!IsValidUtf8(Text()) || Text().find("\xEF\xBF\xBD") != std::string_view::npos) {
+        return Fail("invalid UTF-8 rune");
+      }
       return Emit(Token::kString);
     }
     if (quote == '`') continue;
@@ -189,98 +115,112 @@ Lexeme Lexer::String(char quote) {
 }
 
 bool Lexer::TakeNumber() {
-  bool hex = false;
-  if (Peek() == '0' && (Peek(1) == 'x' || Peek(1) == 'X')) {
-    hex = true;
-    at_ += 2;
+  const bool hex = Accept('0') && (Accept('x') || Accept('X'));
+  const auto is_digit = hex ? IsHexDigit : IsDigit;
+  Skip(is_digit);
+  if (Accept('.')) Skip(is_digit);
+  if (!hex && (Accept('e') || Accept('E'))) {
+    if (!Accept('+')) Accept('-');
+    Skip(IsDigit);
   }
-  const auto digits = [&] {
-    while (IsDigit(Peek()) || (hex && absl::ascii_isxdigit(static_cast<unsigned char>(Peek())))) {
-      ++at_;
-    }
-  };
-  digits();
-  if (Accept('.')) digits();
-  if (!hex && (Peek() == 'e' || Peek() == 'E')) {
-    ++at_;
-    if (Peek() == '+' || Peek() == '-') ++at_;
-    digits();
-  }
-  // A unit, or the rest of a word, follows.
-  return !IsAlpha(Peek()) && !IsDigit(Peek());
+  // Else a unit, or the rest of a word, follows.
+  return !IsAlphanumeric(Peek());
 }
 
 bool Lexer::TakeDuration() {
-  for (bool any = false;; any = true) {
+  do {
     const uint32_t number = at_;
-    while (IsDigit(Peek())) ++at_;
-    if (at_ == number) return any && !IsAlpha(Peek());
-    const char unit = Peek();
-    if (std::string_view("smhdwy").find(unit) == std::string_view::npos || unit == '\0') {
+    Skip(IsDigit);
+    if (at_ == number) return false;
+    if (Accept('m')) {
+      Accept('s');
+    } else if (IsOneOf("shdwy", Peek())) {
+      ++at_;
+    } else {
       return false;
     }
-    ++at_;
-    if (unit == 'm') Accept('s');
-  }
+  } while (IsAlphanumeric(Peek()));
+  return true;
 }
 
 Lexeme Lexer::NumberOrDuration() {
   if (TakeNumber()) {
-    if (in_brackets_) return Fail("missing unit character in duration");
+    if (open_[kSquare] > 0) return Fail("missing unit character in duration");
     return Emit(Token::kNumber);
   }
   at_ = begin_;
   if (TakeDuration()) return Emit(Token::kDuration);
-  while (IsAlpha(Peek()) || IsDigit(Peek())) ++at_;
-  return Fail(StrCat("bad number or duration syntax: \"",
-                     EscapeForMessage(text_.substr(begin_, at_ - begin_), 60), "\""));
+  Skip(IsAlphanumeric);
+  return Fail(StrCat("bad number or duration syntax: \"", EscapeForMessage(Text(), 60), "\""));
 }
 
 Lexeme Lexer::Word() {
-  bool colon = false;
-  while (IsAlpha(Peek()) || IsDigit(Peek()) || (Peek() == ':' && !in_braces_ && !in_brackets_)) {
-    colon = colon || Peek() == ':';
-    ++at_;
+  const bool may_have_colons = open_[kCurly] == 0 && open_[kSquare] == 0;
+  Skip(may_have_colons ? IsAlphanumericOrColon : IsAlphanumeric);
+  if (open_[kSquare] > 0) return Fail(StrCat("unexpected character: ", Quoted(text_[begin_])));
+  Lexeme lexeme = Emit(Token::kIdentifier);
+  if (open_[kCurly] > 0) return lexeme;
+  if (lexeme.text.find(':') != std::string_view::npos) return Emit(Token::kMetricIdentifier);
+  if (lexeme.text.size() > kLongestWord) return lexeme;
+  char buffer[kLongestWord];
+  std::transform(lexeme.text.begin(), lexeme.text.end(), buffer,
+                 [](char c) { return absl::ascii_tolower(static_cast<unsigned char>(c)); });
+  const std::string_view lower(buffer, lexeme.text.size());
+  if (lower == "inf" || lower == "nan") return Emit(Token::kNumber);
+  Find(kKeywords, lower, Token::kKeyword, &lexeme) ||
+      Find(kAggregateOps, lower, Token::kAggregateOp, &lexeme) ||
+      Find(kBinaryOps, lower, Token::kBinaryOp, &lexeme);
+  return lexeme;
+}
+
+Lexeme Lexer::Symbol() {
+  const char c = text_[begin_];
+  const bool in_braces = open_[kCurly] > 0;
+  const bool is_long =
+      (c == '!' && Accept('=')) || (in_braces ? (c == '=' || c == '!') && Accept('~')
+                                              : (c == '=' || c == '<' || c == '>') && Accept('='));
+  if (c == '!' && !is_long) {
+    return Fail(StrCat("unexpected character after '!': ", Quoted(Peek())));
   }
-  if (in_brackets_) return Fail(StrCat("unexpected character: ", Quoted(text_[begin_])));
-  if (in_braces_) return Emit(Token::kIdentifier);
-  if (colon) return Emit(Token::kMetricIdentifier);
-  const std::string lower = absl::AsciiStrToLower(ToAbsl(text_.substr(begin_, at_ - begin_)));
-  for (const Keyword& keyword : kKeywords) {
-    if (keyword.word == lower) return Emit(keyword.token);
+  if (in_braces && !IsOneOf("{},=!", c)) {
+    return Fail(StrCat("unexpected character inside braces: ", Quoted(c)));
   }
-  return Emit(Token::kIdentifier);
+  const size_t bracket = kBrackets.find(c);
+  if (bracket != std::string_view::npos) {
+    const bool opens = bracket < open_.size();
+    const size_t shape = bracket % open_.size();
+    if (opens ? open_[shape] > 0 && shape != kRound : open_[shape] == 0) {
+      return Fail(
+          StrCat("unexpected ", opens ? "left " : "right ", kBracketNames[shape], " ", Quoted(c)));
+    }
+    open_[shape] += opens ? 1 : -1;
+    if (c == '[') colon_seen_ = false;
+  }
+  if (c == ':' && std::exchange(colon_seen_, true)) return Fail("unexpected colon ':'");
+  Lexeme lexeme = Emit(Token::kSymbol);
+  lexeme.word = lexeme.text;
+  if (bracket == std::string_view::npos &&
+      !Find(kBinaryOps, lexeme.text, Token::kBinaryOp, &lexeme) && !IsOneOf(",:@=!", c)) {
+    return Fail(StrCat("unexpected character: ", Quoted(c)));
+  }
+  return lexeme;
 }
 
 std::string Describe(const Lexeme& lexeme) {
-  const auto with_text = [&](std::string_view what) {
-    return StrCat(what, " \"", EscapeForMessage(lexeme.text, 60), "\"");
-  };
-  switch (lexeme.token) {
-    case Token::kEnd:
-      return "end of input";
-    case Token::kIdentifier:
-      return with_text("identifier");
-    case Token::kMetricIdentifier:
-      return with_text("metric identifier");
-    case Token::kNumber:
-      return with_text("number");
-    case Token::kDuration:
-      return with_text("duration");
-    case Token::kString:
-      return StrCat("string ", EscapeForMessage(lexeme.text, 60));
-    default:
-      break;
-  }
-  const std::string word = absl::AsciiStrToLower(ToAbsl(lexeme.text));
-  if (lexeme.token >= Token::kAdd && lexeme.token <= Token::kUnless) {
-    return StrCat("<op:", word, ">");
-  }
-  if (lexeme.token >= Token::kSum && lexeme.token <= Token::kQuantile) {
-    return StrCat("<aggr:", word, ">");
-  }
-  if (lexeme.token >= Token::kBool) return StrCat("<", word, ">");
-  return StrCat("\"", lexeme.text, "\"");
+  // What stands around the text of each class.
+  constexpr std::string_view kAround[][2] = {{"end of input", ""},
+                                             {"", ""},
+                                             {"number \"", "\""},
+                                             {"duration \"", "\""},
+                                             {"string ", ""},
+                                             {"\"", "\""},
+                                             {"identifier \"", "\""},
+                                             {"metric identifier \"", "\""},
+                                             {"<", ">"},
+                                             {"<aggr:", ">"},
+                                             {"<op:", ">"}};
+  const auto& [before, behind] = kAround[static_cast<size_t>(lexeme.token)];
+  return StrCat(before, EscapeForMessage(lexeme.text, 60), behind);
 }
 
 }  // namespace tinyobs::promql

@@ -16,6 +16,10 @@ namespace tinyobs::promql {
 // A number without a sign. 0x is hexadecimal, a leading 0 octal if it can be, all else decimal; Inf
 // and NaN in any case. False: it is none, or too large.
 bool ParseNumber(std::string_view text, double* value);
+// A number as Go's strconv.ParseFloat takes it, which is how bounds of buckets and times in URLs
+// are read: with a sign, "0x1p-2", "1_000", "infinity"; too small is 0. False: it is none, or too
+// large.
+bool ParseFloatText(std::string_view number, double* value);
 // The shortest decimal that reads back as the same double, with an exponent from 1e+06 on and below
 // 1e-04; "NaN", "+Inf", "-Inf".
 std::string NumberText(double value);

@@ -23,8 +23,7 @@ struct SumFold {
   CompensatedSum sum;
   double magnitude = 0;  // sum of the absolute values: how much may have cancelled
 
-  static constexpr size_t kDoubles = 3;
-  static SumFold Empty(double) { return {}; }
+  explicit SumFold(double) {}
   void Add(double value) {
     sum.Add(value);
     magnitude += std::abs(value);
@@ -33,20 +32,14 @@ struct SumFold {
     sum.Merge(newer.sum);
     magnitude += newer.magnitude;
   }
-  void Save(double* to) const {
-    to[0] = sum.sum;
-    to[1] = sum.error;
-    to[2] = magnitude;
-  }
-  static SumFold Load(const double* from) { return {{from[0], from[1]}, from[2]}; }
 };
 
-struct Sum {
-  using Fold = SumFold;
-  static bool Finish(const Fold& fold, std::span<const double>, double* value) {
-    *value = fold.sum.Total();
+struct Sum : SumFold {
+  using SumFold::SumFold;
+  bool Finish(std::span<const double>, double* value) const {
+    *value = sum.Total();
     // What the errors' own rounding may have lost is 1e-32 of the magnitude and times the samples.
-    return std::abs(*value) >= 1e-15 * fold.magnitude && fold.magnitude < kInfinity;
+    return std::abs(*value) >= 1e-15 * magnitude && magnitude < kInfinity;
   }
   static double Exact(std::span<const double> values) {
     CompensatedSum sum;
@@ -58,13 +51,13 @@ struct Sum {
   }
 };
 
-struct Average {
-  using Fold = SumFold;
-  static bool Finish(const Fold& fold, std::span<const double> values, double* value) {
-    const double total = fold.sum.Total();
+struct Average : SumFold {
+  using SumFold::SumFold;
+  bool Finish(std::span<const double> values, double* value) const {
+    const double total = sum.Total();
     *value = total / static_cast<double>(values.size());
     // Prometheus' mean has errors of 1e-16 of the values, not of the mean.
-    return std::abs(total) >= 1e-4 * fold.magnitude && fold.magnitude < kInfinity;
+    return std::abs(total) >= 1e-4 * magnitude && magnitude < kInfinity;
   }
   // The running mean of Prometheus, where an infinity stays unless its opposite or NaN comes.
   static double Exact(std::span<const double> values) {
@@ -85,43 +78,31 @@ struct Average {
 
 // Sums of the differences from a value nearby, and of their squares: no division a sample, and no
 // cancellation as long as that value is not far out.
-struct MomentFold {
+template <bool kRoot>
+struct Variance {
   double near;
   double sum = 0;
   double squares = 0;
 
-  static constexpr size_t kDoubles = 3;
-  static MomentFold Empty(double near) { return {near}; }
+  explicit Variance(double near_by) : near(near_by) {}
   void Add(double value) {
     const double difference = value - near;
     sum += difference;
     squares += difference * difference;
   }
-  void Merge(const MomentFold& newer) {
+  void Merge(const Variance& newer) {
     sum += newer.sum;
     squares += newer.squares;
   }
-  void Save(double* to) const {
-    to[0] = near;
-    to[1] = sum;
-    to[2] = squares;
-  }
-  static MomentFold Load(const double* from) { return {from[0], from[1], from[2]}; }
-};
-
-template <bool kRoot>
-struct Variance {
-  using Fold = MomentFold;
-  static bool Finish(const Fold& fold, std::span<const double> values, double* value) {
+  bool Finish(std::span<const double> values, double* value) const {
     const double count = static_cast<double>(values.size());
-    const double deviation = fold.squares - fold.sum * fold.sum / count;
+    const double deviation = squares - sum * sum / count;
     const double variance = deviation / count;
     *value = kRoot ? std::sqrt(variance) : variance;
-    if (fold.squares == 0) return true;  // all the same
-    const double mean = fold.near + fold.sum / count;
+    if (squares == 0) return true;  // all the same
+    const double mean = near + sum / count;
     // Here errors are 1e-16 of the squares; in Prometheus, 1e-16 of mean times deviation.
-    return deviation >= 1e-3 * fold.squares && variance >= 1e-11 * mean * mean &&
-           fold.squares < kInfinity;
+    return deviation >= 1e-3 * squares && variance >= 1e-11 * mean * mean && squares < kInfinity;
   }
   static double Exact(std::span<const double> values) {
     CompensatedSum mean;
@@ -143,118 +124,92 @@ struct Variance {
 // be told from one of nothing but the infinity that the fold begins with. Nor does the fold know
 // which of several zeros came first, whose sign is the answer's.
 template <bool kMax>
-struct ExtremeFold {
+struct Extreme {
   static constexpr double kNone = kMax ? -kInfinity : kInfinity;
   double extreme = kNone;
 
-  static constexpr size_t kDoubles = 1;
-  static ExtremeFold Empty(double) { return {}; }
+  explicit Extreme(double) {}
   // As std::max and std::min have it: an extreme is given up only to a value beyond it, not to NaN.
   // (The compiler makes one instruction of them, and a branch of the comparison written out.)
   void Add(double value) { extreme = kMax ? std::max(extreme, value) : std::min(extreme, value); }
-  void Merge(const ExtremeFold& newer) { Add(newer.extreme); }
-  void Save(double* to) const { *to = extreme; }
-  static ExtremeFold Load(const double* from) { return {*from}; }
-};
-
-template <bool kMax>
-struct Extreme {
-  using Fold = ExtremeFold<kMax>;
-  static bool Finish(const Fold& fold, std::span<const double> values, double* value) {
-    *value = fold.extreme == 0 ? *std::find(values.begin(), values.end(), 0.0) : fold.extreme;
-    return fold.extreme != Fold::kNone;
+  void Merge(const Extreme& newer) { Add(newer.extreme); }
+  bool Finish(std::span<const double> values, double* value) const {
+    *value = extreme == 0 ? *std::find(values.begin(), values.end(), 0.0) : extreme;
+    return extreme != kNone;
   }
   static double Exact(std::span<const double> values) {
     const bool all_nan =
         std::all_of(values.begin(), values.end(), [](double v) { return std::isnan(v); });
-    return all_nan ? values.back() : Fold::kNone;
+    return all_nan ? values.back() : kNone;
   }
 };
 
-template <typename Function>
-void Apply(const RangeInput& input, RangeScratch* scratch, std::span<double> out) {
-  using Fold = typename Function::Fold;
-  const auto of = [&](Window window) { return input.values.subspan(window.begin, window.size()); };
-  if (!WorthSliding(input)) {
-    ForEachWindow(input, [&](size_t i, Window window) {
+template <typename Fold>
+void Apply(RangeCall& call) {
+  const auto of = [&](Window window) {
+    return call.input.values.subspan(window.begin, window.size());
+  };
+  const auto apply = [&](auto fold_of) __attribute__((always_inline)) {
+    ForEachWindow(call.input, [&](size_t i, Window window) {
       if (window.size() == 0) {
-        out[i] = Absent();
-      } else if (!Function::Finish(FoldOf<Fold>(of(window)), of(window), &out[i])) {
-        out[i] = Function::Exact(of(window));
+        call.out[i] = Absent();
+      } else if (!fold_of(window).Finish(of(window), &call.out[i])) {
+        call.out[i] = Fold::Exact(of(window));
       }
     });
-    return;
-  }
-  SlidingFold<Fold> sliding(input.values, &scratch->doubles);
-  ForEachWindow(input, [&](size_t i, Window window) {
-    if (window.size() == 0) {
-      out[i] = Absent();
-    } else if (!Function::Finish(sliding.Of(window), of(window), &out[i])) {
-      out[i] = Function::Exact(of(window));
-    }
-  });
+  };
+  if (!WorthSliding(call.input))
+    return apply([&](Window window) { return FoldOf<Fold>(of(window)); });
+  SlidingFold<Fold> sliding(call.input.values, &call.scratch->doubles);
+  apply([&](Window window) __attribute__((always_inline)) { return sliding.Of(window); });
 }
 
 bool NanFirst(double a, double b) { return std::isnan(a) ? !std::isnan(b) : a < b; }
 
-// What is left to say once the quantile lies between two values of the sorted ones.
-struct Rank {
-  size_t lower;
-  size_t upper;
-  double weight;  // of the upper one
-
-  Rank(double phi, size_t count) {
-    const double rank = phi * static_cast<double>(count - 1);
-    lower = static_cast<size_t>(std::floor(rank));
-    upper = std::min(count - 1, lower + 1);
-    weight = rank - std::floor(rank);
-  }
-  double Between(double low, double high) const { return low * (1 - weight) + high * weight; }
-};
-
-// True: `phi` alone decides.
-bool DecidedByPhi(double phi, double* value) {
-  if (phi >= 0 && phi <= 1) return false;
-  *value =
-      std::isnan(phi) ? std::numeric_limits<double>::quiet_NaN() : std::copysign(kInfinity, phi);
-  return true;
+// Of values in order; it is enough that those around the rank are where they belong.
+double QuantileOfOrdered(double phi, std::span<const double> values) {
+  if (values.empty() || std::isnan(phi)) return std::numeric_limits<double>::quiet_NaN();
+  if (phi < 0 || phi > 1) return std::copysign(kInfinity, phi);
+  const double rank = phi * static_cast<double>(values.size() - 1);
+  const auto lower = static_cast<size_t>(rank);
+  const size_t upper = std::min(values.size() - 1, lower + 1);
+  const double weight = rank - std::floor(rank);
+  return values[lower] * (1 - weight) + values[upper] * weight;
 }
 
 }  // namespace
 
-void FoldOverTime(FunctionId id, const RangeInput& input, RangeScratch* scratch,
-                  std::span<double> out) {
-  switch (id) {
-    case FunctionId::kAvgOverTime:
-      return Apply<Average>(input, scratch, out);
-    case FunctionId::kMaxOverTime:
-      return Apply<Extreme<true>>(input, scratch, out);
-    case FunctionId::kMinOverTime:
-      return Apply<Extreme<false>>(input, scratch, out);
-    case FunctionId::kStddevOverTime:
-      return Apply<Variance<true>>(input, scratch, out);
-    case FunctionId::kStdvarOverTime:
-      return Apply<Variance<false>>(input, scratch, out);
-    default:
-      return Apply<Sum>(input, scratch, out);
-  }
-}
+void AverageOverTime(RangeCall& call) { Apply<Average>(call); }
+void MaxOverTime(RangeCall& call) { Apply<Extreme<true>>(call); }
+void MinOverTime(RangeCall& call) { Apply<Extreme<false>>(call); }
+void StddevOverTime(RangeCall& call) { Apply<Variance<true>>(call); }
+void StdvarOverTime(RangeCall& call) { Apply<Variance<false>>(call); }
+void SumOverTime(RangeCall& call) { Apply<Sum>(call); }
 
 double Quantile(double phi, std::span<double> values) {
-  double value = std::numeric_limits<double>::quiet_NaN();
-  if (values.empty() || DecidedByPhi(phi, &value)) return value;
-  const Rank rank(phi, values.size());
-  const auto lower = values.begin() + static_cast<ptrdiff_t>(rank.lower);
-  std::nth_element(values.begin(), lower, values.end(), NanFirst);
-  const double upper =
-      rank.upper == rank.lower ? *lower : *std::min_element(lower + 1, values.end(), NanFirst);
-  return rank.Between(*lower, upper);
+  // Which of several zeros has the rank shows in its sign. Go sorts up to 12 values by insertion,
+  // so that equal ones stay in their order, and more in an order of its own.
+  if (values.size() <= 12) {
+    for (size_t i = 1; i < values.size(); ++i) {
+      for (size_t j = i; j > 0 && NanFirst(values[j], values[j - 1]); --j) {
+        std::swap(values[j], values[j - 1]);
+      }
+    }
+  } else if (phi >= 0 && phi <= 1) {
+    const auto rank = static_cast<ptrdiff_t>(phi * static_cast<double>(values.size() - 1));
+    const auto lower = values.begin() + rank;
+    std::nth_element(values.begin(), lower, values.end(), NanFirst);
+    if (phi < 1) std::iter_swap(lower + 1, std::min_element(lower + 1, values.end(), NanFirst));
+  }
+  return QuantileOfOrdered(phi, values);
 }
 
-void QuantileOverTime(const RangeInput& input, std::span<const double> phi, RangeScratch* scratch,
-                      std::span<double> out) {
+void QuantileOverTime(RangeCall& call) {
+  const RangeInput& input = call.input;
+  const std::span<const double> phi = call.args[0];
+  const std::span<double> out = call.out;
   // The values of the window, in order if few of them change from step to step.
-  std::vector<double>& kept = scratch->doubles;
+  std::vector<double>& kept = call.scratch->doubles;
   const bool in_order = input.windows.count > 1 && input.range_ms / 8 >= input.windows.step_ms;
   const auto place = [&](double value) {
     return std::lower_bound(kept.begin(), kept.end(), value, NanFirst);
@@ -268,21 +223,16 @@ void QuantileOverTime(const RangeInput& input, std::span<const double> phi, Rang
     if (!in_order || window.begin >= at.end) {
       kept.assign(input.values.begin() + static_cast<ptrdiff_t>(window.begin),
                   input.values.begin() + static_cast<ptrdiff_t>(window.end));
-      if (in_order) std::sort(kept.begin(), kept.end(), NanFirst);
+      if (in_order) std::stable_sort(kept.begin(), kept.end(), NanFirst);
     } else {
       for (; at.begin < window.begin; ++at.begin) kept.erase(place(input.values[at.begin]));
       for (; at.end < window.end; ++at.end) {
         const double value = input.values[at.end];
-        kept.insert(place(value), value);
+        kept.insert(std::upper_bound(kept.begin(), kept.end(), value, NanFirst), value);
       }
     }
     at = window;
-    if (!in_order) {
-      out[i] = Quantile(phi[i], kept);
-    } else if (!DecidedByPhi(phi[i], &out[i])) {
-      const Rank rank(phi[i], kept.size());
-      out[i] = rank.Between(kept[rank.lower], kept[rank.upper]);
-    }
+    out[i] = in_order ? QuantileOfOrdered(phi[i], kept) : Quantile(phi[i], kept);
   });
 }
 

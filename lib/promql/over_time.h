@@ -11,12 +11,22 @@
 
 namespace tinyobs::promql {
 
-// REQUIRES: `id` is {avg,max,min,stddev,stdvar,sum}_over_time.
-void FoldOverTime(FunctionId id, const RangeInput& input, RangeScratch* scratch,
-                  std::span<double> out);
+// One call of EvalRange. What it returns is `status`.
+struct RangeCall {
+  const RangeInput& input;
+  std::span<const std::span<const double>> args;
+  RangeScratch* scratch;
+  std::span<double> out;
+  absl::Status status = {};
+};
 
-void QuantileOverTime(const RangeInput& input, std::span<const double> phi, RangeScratch* scratch,
-                      std::span<double> out);
+void AverageOverTime(RangeCall& call);
+void MaxOverTime(RangeCall& call);
+void MinOverTime(RangeCall& call);
+void QuantileOverTime(RangeCall& call);
+void StddevOverTime(RangeCall& call);
+void StdvarOverTime(RangeCall& call);
+void SumOverTime(RangeCall& call);
 
 }  // namespace tinyobs::promql
 

@@ -29,6 +29,7 @@ inline constexpr uint32_t kMaxHeight = 500;
 absl::StatusOr<ExprPtr> ParseExpr(std::string_view query);
 
 // The matchers of a selector such as `up{job="a"}` or `{job="a"}`: what match[] parameters hold.
+// They may match everything, `{}`, which is for the caller to refuse.
 absl::StatusOr<std::vector<Matcher>> ParseSelector(std::string_view text);
 
 }  // namespace tinyobs::promql

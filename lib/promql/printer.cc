@@ -4,11 +4,11 @@
 #include <cstdint>
 #include <cstdio>
 #include <limits>
-#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_join.h"
 #include "lib/base/strings.h"
 #include "lib/promql/functions.h"
 #include "lib/promql/literals.h"
@@ -17,16 +17,12 @@ namespace tinyobs::promql {
 
 namespace {
 
+using Kind = Expr::Kind;
+
 constexpr size_t kLineLength = 100;
 // Deeper levels are indented as this one: each line of a query may be a few bytes, and a megabyte
 // of them must not become hundreds.
 constexpr size_t kMaxIndentLevel = 32;
-
-std::string Join(std::span<const std::string> words) {
-  std::string text;
-  for (const std::string& word : words) StrAppend(&text, text.empty() ? "" : ", ", word);
-  return text;
-}
 
 std::string ModifiersText(const TimeModifiers& when) {
   std::string text;
@@ -42,27 +38,41 @@ std::string ModifiersText(const TimeModifiers& when) {
   return text;
 }
 
-std::string SelectorText(const VectorExpr& vector) {
-  std::vector<std::string> texts(vector.matchers.size() - (vector.name.empty() ? 0 : 1));
+std::string SelectorText(const SelectorExpr& selector) {
+  std::vector<std::string> texts(selector.matchers.size() - (selector.name.empty() ? 0 : 1));
   for (size_t i = 0; i < texts.size(); ++i) {
-    const Matcher& matcher = vector.matchers[i];
-    constexpr std::string_view kOps[] = {"=", "!=", "=~", "!~"};
-    texts[i] = StrCat(matcher.label(), kOps[static_cast<size_t>(matcher.op())],
+    const Matcher& matcher = selector.matchers[i];
+    texts[i] = StrCat(matcher.label(), kMatcherOps[static_cast<size_t>(matcher.op())],
                       QuoteText(matcher.value()));
   }
   std::sort(texts.begin(), texts.end());
-  std::string inside;
-  for (const std::string& text : texts) StrAppend(&inside, inside.empty() ? "" : ",", text);
-  if (!inside.empty()) inside = StrCat("{", inside, "}");
-  return StrCat(vector.name, inside);
+  std::string text = selector.name;
+  if (!texts.empty()) StrAppend(&text, "{", absl::StrJoin(texts, ","), "}");
+  if (selector.kind == Kind::kMatrix) StrAppend(&text, "[", DurationText(selector.range_ms), "]");
+  return text + ModifiersText(selector.when);
 }
 
-std::string AggregateHead(const AggregateExpr& aggregate) {
-  std::string text(OpName(aggregate.op));
-  if (aggregate.without || !aggregate.grouping.empty()) {
-    StrAppend(&text, aggregate.without ? " without (" : " by (", Join(aggregate.grouping), ") ");
+// What stands before the parenthesis, or all of what has no parts.
+std::string Head(const Expr& expr) {
+  switch (expr.kind) {
+    case Kind::kNumber:
+      return NumberText(As<NumberExpr>(expr).value);
+    case Kind::kString:
+      return QuoteText(As<StringExpr>(expr).value);
+    case Kind::kCall:
+      return std::string(As<CallExpr>(expr).function->name);
+    case Kind::kAggregate: {
+      const auto& node = As<AggregateExpr>(expr);
+      if (!node.without && node.grouping.empty()) return std::string(OpName(node.op));
+      return StrCat(OpName(node.op), node.without ? " without (" : " by (",
+                    absl::StrJoin(node.grouping, ", "), ") ");
+    }
+    case Kind::kVector:
+    case Kind::kMatrix:
+      return SelectorText(As<SelectorExpr>(expr));
+    default:
+      return "";
   }
-  return text;
 }
 
 // Operator, bool and matching.
@@ -72,21 +82,19 @@ std::string BinaryMiddle(const BinaryExpr& binary) {
   if (!binary.matching.has_value()) return text;
   const VectorMatching& matching = *binary.matching;
   if (matching.labels.empty() && !matching.on) return text;
-  StrAppend(&text, matching.on ? " on (" : " ignoring (", Join(matching.labels), ")");
-  using Cardinality = VectorMatching::Cardinality;
-  if (matching.cardinality == Cardinality::kManyToOne ||
-      matching.cardinality == Cardinality::kOneToMany) {
-    StrAppend(&text,
-              matching.cardinality == Cardinality::kManyToOne ? " group_left (" : " group_right (",
-              Join(matching.include), ")");
-  }
+  StrAppend(&text, matching.on ? " on (" : " ignoring (", absl::StrJoin(matching.labels, ", "),
+            ")");
+  constexpr std::string_view kGroups[] = {"", " group_left (", " group_right (", ""};
+  const std::string_view group = kGroups[static_cast<size_t>(matching.cardinality)];
+  if (!group.empty()) StrAppend(&text, group, absl::StrJoin(matching.include, ", "), ")");
   return text;
 }
 
 // Infinity is written +Inf, but not before ^: the sign would be that of the power, +(Inf ^ x).
 bool IsPowerOfInfinity(const BinaryExpr& binary) {
-  return binary.op == BinaryOp::kPow && binary.lhs->kind == Expr::Kind::kNumber &&
-         As<NumberExpr>(*binary.lhs).value == std::numeric_limits<double>::infinity();
+  const Expr& base = *binary.args[0];
+  return binary.op == BinaryOp::kPow && base.kind == Kind::kNumber &&
+         As<NumberExpr>(base).value == std::numeric_limits<double>::infinity();
 }
 
 std::string SubqueryTail(const SubqueryExpr& subquery) {
@@ -95,167 +103,82 @@ std::string SubqueryTail(const SubqueryExpr& subquery) {
                 ModifiersText(subquery.when));
 }
 
-// One line, of which no more than `limit` bytes and a little are made: whoever only asks whether a
-// tree fits a line must not pay for all of it at each level.
-class LinePrinter {
+class Printer {
  public:
-  explicit LinePrinter(size_t limit) : limit_(limit) {}
+  static constexpr size_t kOneLine = SIZE_MAX;
 
-  void Print(const Expr& expr) {
+  // Makes no more than `limit` bytes and a little: whoever only asks whether a tree fits a line
+  // must not pay for all of it at each level.
+  explicit Printer(size_t limit) : limit_(limit) {}
+
+  // On lines that begin at `level`, or on this line.
+  void Print(const Expr& expr, size_t level) {
     if (text_.size() > limit_) return;
+    std::string indent(level == kOneLine ? 0 : 2 * std::min(level, kMaxIndentLevel), ' ');
+    if (level != kOneLine && (expr.args.empty() || FitsLine(expr))) {
+      text_ += std::exchange(indent, "");
+      level = kOneLine;
+    }
+    const bool broken = level != kOneLine;
+    const size_t inner = broken ? level + 1 : kOneLine;
     switch (expr.kind) {
-      case Expr::Kind::kNumber:
-        text_ += NumberText(As<NumberExpr>(expr).value);
-        return;
-      case Expr::Kind::kString:
-        text_ += QuoteText(As<StringExpr>(expr).value);
-        return;
-      case Expr::Kind::kParen:
-        text_ += '(';
-        Print(*As<ParenExpr>(expr).inner);
-        text_ += ')';
-        return;
-      case Expr::Kind::kUnary:
-        text_ += As<UnaryExpr>(expr).negative ? '-' : '+';
-        Print(*As<UnaryExpr>(expr).inner);
-        return;
-      case Expr::Kind::kBinary: {
-        const auto& binary = As<BinaryExpr>(expr);
-        if (IsPowerOfInfinity(binary)) {
-          text_ += "Inf";
-        } else {
-          Print(*binary.lhs);
-        }
-        StrAppend(&text_, " ", BinaryMiddle(binary), " ");
-        Print(*binary.rhs);
+      case Kind::kUnary: {
+        const char sign = As<UnaryExpr>(expr).negative ? '-' : '+';
+        const size_t at = text_.size();
+        if (!broken) text_ += sign;
+        Print(*expr.args[0], level);
+        if (broken) text_.insert(text_.find_first_not_of(' ', at), 1, sign);
         return;
       }
-      case Expr::Kind::kAggregate: {
-        const auto& aggregate = As<AggregateExpr>(expr);
-        StrAppend(&text_, AggregateHead(aggregate), "(");
-        if (aggregate.parameter != nullptr) {
-          Print(*aggregate.parameter);
-          text_ += ", ";
-        }
-        Print(*aggregate.inner);
-        text_ += ')';
-        return;
-      }
-      case Expr::Kind::kCall: {
-        const auto& call = As<CallExpr>(expr);
-        StrAppend(&text_, call.function->name, "(");
-        for (size_t i = 0; i < call.args.size() && text_.size() <= limit_; ++i) {
-          if (i > 0) text_ += ", ";
-          Print(*call.args[i]);
-        }
-        text_ += ')';
-        return;
-      }
-      case Expr::Kind::kVector:
-        StrAppend(&text_, SelectorText(As<VectorExpr>(expr)),
-                  ModifiersText(As<VectorExpr>(expr).when));
-        return;
-      case Expr::Kind::kMatrix: {
-        const auto& matrix = As<MatrixExpr>(expr);
-        StrAppend(&text_, SelectorText(*matrix.vector), "[", DurationText(matrix.range_ms), "]",
-                  ModifiersText(matrix.vector->when));
-        return;
-      }
-      case Expr::Kind::kSubquery:
-        Print(*As<SubqueryExpr>(expr).inner);
+      case Kind::kSubquery:
+        Print(*expr.args[0], level);
         text_ += SubqueryTail(As<SubqueryExpr>(expr));
         return;
+      case Kind::kBinary: {
+        const auto& binary = As<BinaryExpr>(expr);
+        if (IsPowerOfInfinity(binary)) {
+          StrAppend(&text_, indent, broken ? "  Inf" : "Inf");
+        } else {
+          Print(*binary.args[0], inner);
+        }
+        StrAppend(&text_, broken ? "\n" : " ", indent, BinaryMiddle(binary), broken ? "\n" : " ");
+        Print(*binary.args[1], inner);
+        return;
+      }
+      default:
+        break;
     }
+    StrAppend(&text_, indent, Head(expr));
+    if (expr.args.empty() && expr.kind != Kind::kCall) return;
+    text_ += broken ? "(\n" : "(";
+    for (size_t i = 0; i < expr.args.size() && text_.size() <= limit_; ++i) {
+      if (i > 0) text_ += broken ? ",\n" : ", ";
+      Print(*expr.args[i], inner);
+    }
+    StrAppend(&text_, broken ? "\n" : "", indent, ")");
   }
   std::string TakeText() { return std::move(text_); }
 
  private:
+  static bool FitsLine(const Expr& expr) {
+    Printer line(kLineLength);
+    line.Print(expr, kOneLine);
+    return line.text_.size() <= kLineLength;
+  }
+
   const size_t limit_;
   std::string text_;
 };
 
-class PrettyPrinter {
- public:
-  void Print(const Expr& expr, size_t level) {
-    const std::string indent(2 * std::min(level, kMaxIndentLevel), ' ');
-    const bool has_parts = expr.kind != Expr::Kind::kNumber && expr.kind != Expr::Kind::kString &&
-                           expr.kind != Expr::Kind::kVector && expr.kind != Expr::Kind::kMatrix;
-    LinePrinter line(has_parts ? kLineLength : SIZE_MAX);
-    line.Print(expr);
-    if (std::string text = line.TakeText(); !has_parts || text.size() <= kLineLength) {
-      StrAppend(&text_, indent, text);
-      return;
-    }
-    switch (expr.kind) {
-      case Expr::Kind::kParen:
-        StrAppend(&text_, indent, "(\n");
-        Print(*As<ParenExpr>(expr).inner, level + 1);
-        StrAppend(&text_, "\n", indent, ")");
-        return;
-      case Expr::Kind::kUnary: {
-        const size_t at = text_.size();
-        Print(*As<UnaryExpr>(expr).inner, level);
-        text_.insert(text_.find_first_not_of(' ', at), 1, As<UnaryExpr>(expr).negative ? '-' : '+');
-        return;
-      }
-      case Expr::Kind::kBinary: {
-        const auto& binary = As<BinaryExpr>(expr);
-        if (IsPowerOfInfinity(binary)) {
-          StrAppend(&text_, indent, "  Inf");
-        } else {
-          Print(*binary.lhs, level + 1);
-        }
-        StrAppend(&text_, "\n", indent, BinaryMiddle(binary), "\n");
-        Print(*binary.rhs, level + 1);
-        return;
-      }
-      case Expr::Kind::kAggregate: {
-        const auto& aggregate = As<AggregateExpr>(expr);
-        StrAppend(&text_, indent, AggregateHead(aggregate), "(\n");
-        if (aggregate.parameter != nullptr) {
-          Print(*aggregate.parameter, level + 1);
-          text_ += ",\n";
-        }
-        Print(*aggregate.inner, level + 1);
-        StrAppend(&text_, "\n", indent, ")");
-        return;
-      }
-      case Expr::Kind::kCall: {
-        const auto& call = As<CallExpr>(expr);
-        StrAppend(&text_, indent, call.function->name, "(\n");
-        for (size_t i = 0; i < call.args.size(); ++i) {
-          if (i > 0) text_ += ",\n";
-          Print(*call.args[i], level + 1);
-        }
-        StrAppend(&text_, "\n", indent, ")");
-        return;
-      }
-      case Expr::Kind::kSubquery:
-        Print(*As<SubqueryExpr>(expr).inner, level);
-        text_ += SubqueryTail(As<SubqueryExpr>(expr));
-        return;
-      default:
-        return;
-    }
-  }
-  std::string TakeText() { return std::move(text_); }
-
- private:
-  std::string text_;
-};
+std::string Text(const Expr& expr, size_t level) {
+  Printer printer(SIZE_MAX);
+  printer.Print(expr, level);
+  return printer.TakeText();
+}
 
 }  // namespace
 
-std::string ToString(const Expr& expr) {
-  LinePrinter printer(SIZE_MAX);
-  printer.Print(expr);
-  return printer.TakeText();
-}
-
-std::string Pretty(const Expr& expr) {
-  PrettyPrinter printer;
-  printer.Print(expr, 0);
-  return printer.TakeText();
-}
+std::string ToString(const Expr& expr) { return Text(expr, Printer::kOneLine); }
+std::string Pretty(const Expr& expr) { return Text(expr, 0); }
 
 }  // namespace tinyobs::promql

@@ -38,79 +38,106 @@ void SortByLabels(std::vector<Series>* series) {
   }
 }
 
-// Gathers a matrix: each worker's series, then all in order.
-class MatrixBuilder {
+class Evaluation {
  public:
-  MatrixBuilder(int workers, Budget* budget)
-      : parts_(static_cast<size_t>(workers)), budget_(budget) {}
+  Evaluation(const Querier& querier, const QueryOptions& options, TimeRange query)
+      : budget_(&options, querier.query_memory()),
+        evaluator_(querier, options, query, &budget_),
+        parts_(static_cast<size_t>(evaluator_.workers())) {}
 
-  // For as many samples of a series of the worker; the series to put them into.
-  absl::StatusOr<Columns*> Add(int worker, const Labels& labels, size_t samples) {
-    TINYOBS_RETURN_IF_ERROR(budget_->Take(samples));
-    TINYOBS_RETURN_IF_ERROR(budget_->TakeBytes(
-        sizeof(SeriesSamples) + labels.canonical_bytes().size() + samples * sizeof(int64_t)));
-    std::vector<SeriesSamples>& part = parts_[static_cast<size_t>(worker)];
-    part.push_back({labels, {}});
-    part.back().samples.timestamps_ms.reserve(samples);
-    part.back().samples.values.reserve(samples);
-    return &part.back().samples;
-  }
-
-  std::vector<SeriesSamples> Finish() {
-    std::vector<SeriesSamples> all = std::move(parts_[0]);
-    for (size_t i = 1; i < parts_.size(); ++i) {
-      std::move(parts_[i].begin(), parts_[i].end(), std::back_inserter(all));
-    }
-    SortByLabels(&all);
-    return all;
-  }
+  absl::Status Instant(const Expr& expr, int64_t time_ms);
+  absl::Status Range(const Expr& expr, const Steps& steps);
+  // After one of them.
+  QueryResult Result();
 
  private:
-  std::vector<std::vector<SeriesSamples>> parts_;
-  Budget* const budget_;
+  // One more series of a matrix, of the values that are there.
+  absl::Status Add(int worker, const Labels& labels, std::span<const int64_t> times_ms,
+                   std::span<const double> values);
+
+  Budget budget_;
+  Evaluator evaluator_;
+  QueryResult result_;
+  std::vector<std::vector<SeriesSamples>> parts_;  // of a matrix, by worker
 };
 
-absl::Status EvaluateInstant(const Expr& expr, const Steps& now, Evaluator* evaluator,
-                             Budget* budget, QueryResult* result) {
-  const int64_t time_ms = now.start_ms;
+absl::Status Evaluation::Add(int worker, const Labels& labels, std::span<const int64_t> times_ms,
+                             std::span<const double> values) {
+  const auto absent = static_cast<size_t>(std::ranges::count_if(values, IsAbsent));
+  const size_t samples = values.size() - absent;
+  TINYOBS_RETURN_IF_ERROR(budget_.Take(samples));
+  TINYOBS_RETURN_IF_ERROR(budget_.TakeBytes(
+      sizeof(SeriesSamples) + labels.canonical_bytes().size() + samples * sizeof(int64_t)));
+  std::vector<SeriesSamples>& part = parts_[static_cast<size_t>(worker)];
+  part.push_back({labels, {}});
+  Columns& columns = part.back().samples;
+  if (absent == 0) {
+    columns.timestamps_ms.assign(times_ms.begin(), times_ms.end());
+    columns.values.assign(values.begin(), values.end());
+    return absl::OkStatus();
+  }
+  columns.timestamps_ms.reserve(samples);
+  columns.values.reserve(samples);
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (!IsAbsent(values[i])) columns.Add(times_ms[i], values[i]);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Evaluation::Instant(const Expr& expr, int64_t time_ms) {
+  const Steps now{time_ms, 1, 1};
   switch (expr.type) {
     case ValueType::kString:
-      result->type = QueryResult::Type::kString;
-      result->scalar.timestamp_ms = time_ms;
-      result->string = promql::TextOf(expr);
+      result_.type = QueryResult::Type::kString;
+      result_.scalar.timestamp_ms = time_ms;
+      result_.string = promql::TextOf(expr);
       return absl::OkStatus();
     case ValueType::kScalar: {
-      result->type = QueryResult::Type::kScalar;
-      TINYOBS_ASSIGN_OR_RETURN(const std::vector<double> value, evaluator->Scalar(expr, now));
-      result->scalar = {time_ms, value[0]};
+      result_.type = QueryResult::Type::kScalar;
+      TINYOBS_ASSIGN_OR_RETURN(const std::vector<double> value, evaluator_.Scalar(expr, now));
+      result_.scalar = {time_ms, value[0]};
       return absl::OkStatus();
     }
     case ValueType::kInstantVector: {
-      result->type = QueryResult::Type::kVector;
-      TINYOBS_ASSIGN_OR_RETURN(Vector vector, evaluator->Collect(expr, now));
+      result_.type = QueryResult::Type::kVector;
+      TINYOBS_ASSIGN_OR_RETURN(Vector vector, evaluator_.Collect(expr, now));
       if (!promql::HasOrder(expr)) SortByLabels(&vector);
-      result->vector.reserve(vector.size());
+      TINYOBS_RETURN_IF_ERROR(budget_.TakeBytes(vector.size() * sizeof(InstantSample)));
+      result_.vector.reserve(vector.size());
       for (VectorSeries& series : vector) {
-        result->vector.push_back({std::move(series.labels), time_ms, series.values[0]});
+        result_.vector.push_back({std::move(series.labels), time_ms, series.values[0]});
       }
       return absl::OkStatus();
     }
-    case ValueType::kRangeVector:
-      break;
+    default:
+      result_.type = QueryResult::Type::kMatrix;
+      return evaluator_.StreamRanges(
+          expr, now, promql::IdOf("last_over_time"),
+          [&](int worker, const Labels& labels, const promql::RangeInput& input) {
+            return Add(worker, labels, input.times_ms, input.values);
+          });
   }
-  result->type = QueryResult::Type::kMatrix;
-  MatrixBuilder builder(evaluator->workers(), budget);
-  TINYOBS_RETURN_IF_ERROR(evaluator->StreamRanges(
-      expr, now, promql::FunctionId::kLastOverTime,
-      [&](int worker, const Labels& labels, const promql::RangeInput& input) -> absl::Status {
-        TINYOBS_ASSIGN_OR_RETURN(Columns * samples,
-                                 builder.Add(worker, labels, input.times_ms.size()));
-        samples->timestamps_ms.assign(input.times_ms.begin(), input.times_ms.end());
-        samples->values.assign(input.values.begin(), input.values.end());
-        return absl::OkStatus();
-      }));
-  result->matrix = builder.Finish();
-  return absl::OkStatus();
+}
+
+absl::Status Evaluation::Range(const Expr& expr, const Steps& steps) {
+  result_.type = QueryResult::Type::kMatrix;
+  TINYOBS_RETURN_IF_ERROR(budget_.Take(steps.count));
+  std::vector<int64_t> times(steps.count);
+  for (size_t i = 0; i < times.size(); ++i) times[i] = steps.At(i);
+  return evaluator_.Stream(expr, steps,
+                           [&](int worker, const Labels& labels, std::span<double> values) {
+                             return Add(worker, labels, times, values);
+                           });
+}
+
+QueryResult Evaluation::Result() {
+  for (std::vector<SeriesSamples>& part : parts_) {
+    std::move(part.begin(), part.end(), std::back_inserter(result_.matrix));
+  }
+  SortByLabels(&result_.matrix);
+  result_.stats = evaluator_.stats();
+  result_.warnings = evaluator_.warnings();
+  return std::move(result_);
 }
 
 }  // namespace
@@ -119,14 +146,9 @@ absl::StatusOr<QueryResult> Query(const Querier& querier, std::string_view query
                                   const QueryOptions& options) {
   TINYOBS_RETURN_IF_ERROR(CheckTime(time_ms));
   TINYOBS_ASSIGN_OR_RETURN(const promql::ExprPtr expr, promql::ParseExpr(query));
-  const Steps now{time_ms, 1, 1};
-  Budget budget(&options, querier.query_memory());
-  Evaluator evaluator(querier, options, {time_ms, time_ms}, &budget);
-  QueryResult result;
-  TINYOBS_RETURN_IF_ERROR(EvaluateInstant(*expr, now, &evaluator, &budget, &result));
-  result.stats = evaluator.stats();
-  result.warnings = evaluator.warnings();
-  return result;
+  Evaluation evaluation(querier, options, {time_ms, time_ms});
+  TINYOBS_RETURN_IF_ERROR(evaluation.Instant(*expr, time_ms));
+  return evaluation.Result();
 }
 
 absl::StatusOr<QueryResult> QueryRange(const Querier& querier, std::string_view query,
@@ -143,35 +165,9 @@ absl::StatusOr<QueryResult> QueryRange(const Querier& querier, std::string_view 
                "\" for range query, must be Scalar or instant Vector"));
   }
   const Steps steps{start_ms, step_ms, static_cast<size_t>((end_ms - start_ms) / step_ms) + 1};
-  Budget budget(&options, querier.query_memory());
-  Evaluator evaluator(querier, options, {start_ms, end_ms}, &budget);
-  MatrixBuilder builder(evaluator.workers(), &budget);
-  TINYOBS_RETURN_IF_ERROR(budget.Take(steps.count));
-  std::vector<int64_t> times(steps.count);
-  for (size_t i = 0; i < times.size(); ++i) times[i] = steps.At(i);
-  TINYOBS_RETURN_IF_ERROR(evaluator.Stream(
-      *expr, steps,
-      [&](int worker, const Labels& labels, std::span<double> values) -> absl::Status {
-        const auto absent =
-            static_cast<size_t>(std::count_if(values.begin(), values.end(), IsAbsent));
-        TINYOBS_ASSIGN_OR_RETURN(Columns * samples,
-                                 builder.Add(worker, labels, values.size() - absent));
-        if (absent == 0) {
-          samples->timestamps_ms = times;
-          samples->values.assign(values.begin(), values.end());
-          return absl::OkStatus();
-        }
-        for (size_t i = 0; i < values.size(); ++i) {
-          if (!IsAbsent(values[i])) samples->Add(times[i], values[i]);
-        }
-        return absl::OkStatus();
-      }));
-  QueryResult result;
-  result.type = QueryResult::Type::kMatrix;
-  result.matrix = builder.Finish();
-  result.stats = evaluator.stats();
-  result.warnings = evaluator.warnings();
-  return result;
+  Evaluation evaluation(querier, options, {start_ms, end_ms});
+  TINYOBS_RETURN_IF_ERROR(evaluation.Range(*expr, steps));
+  return evaluation.Result();
 }
 
 }  // namespace tinyobs

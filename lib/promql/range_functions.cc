@@ -16,8 +16,8 @@ namespace {
 
 // Calls value(i, Window), which returns the element, for each window of at least `samples` samples.
 template <typename Value>
-void WithSamples(size_t samples, const RangeInput& input, std::span<double> out, Value value) {
-  ForEachWindow(input, [&](size_t i, Window window) {
+void WithSamples(size_t samples, const RangeCall& call, Value value) {
+  ForEachWindow(call.input, [&, out = call.out](size_t i, Window window) {
     out[i] = window.size() < samples ? Absent() : value(i, window);
   });
 }
@@ -26,61 +26,85 @@ void WithSamples(size_t samples, const RangeInput& input, std::span<double> out,
 // window's ends. The samples of most windows lie alike, so that it is worked out once for many.
 class Extrapolation {
  public:
+  struct Gaps {
+    int64_t to_start_ms;  // from the first sample
+    int64_t span_ms;      // of the samples
+    int64_t to_end_ms;
+    size_t samples;
+    friend bool operator==(const Gaps&, const Gaps&) = default;
+  };
+
   explicit Extrapolation(double divisor) : divisor_(divisor) {}
 
   // The factor for a `change` that began at `first`; `counter`: the line is not to be extended
   // below zero.
-  double Factor(int64_t to_start_ms, int64_t span_ms, int64_t to_end_ms, size_t samples,
-                bool counter, double first, double change) {
-    if (to_start_ms != to_start_ms_ || span_ms != span_ms_ || to_end_ms != to_end_ms_ ||
-        samples != samples_) {
-      to_start_ms_ = to_start_ms;
-      span_ms_ = span_ms;
-      to_end_ms_ = to_end_ms;
-      samples_ = samples;
-      Prepare();
+  double Factor(const Gaps& gaps, bool counter, double first, double change) {
+    if (gaps != gaps_) {
+      gaps_ = gaps;
+      factor_ = FactorFrom(Seconds(gaps.to_start_ms));
     }
-    // Zero is at least `span_` away when the first value is at least as large as the change.
-    if (counter && change > 0 && first >= 0 && (first < change || zero_in_span_)) {
-      const double to_zero = span_ * (first / change);
-      if (to_zero < to_start_) return FactorFrom(to_zero);
+    // Zero is at least the span away when the first value is at least as large as the change.
+    if (counter && change > 0 && first >= 0 &&
+        (first < change || gaps.span_ms < gaps.to_start_ms)) {
+      const double to_zero = Seconds(gaps.span_ms) * (first / change);
+      if (to_zero < Seconds(gaps.to_start_ms)) return FactorFrom(to_zero);
     }
     return factor_;
   }
 
  private:
-  void Prepare() {
-    to_start_ = static_cast<double>(to_start_ms_) / 1000;
-    to_end_ = static_cast<double>(to_end_ms_) / 1000;
-    span_ = static_cast<double>(span_ms_) / 1000;
-    average_ = span_ / static_cast<double>(samples_ - 1);
-    // As if a sample were there where the next one should be, and some more for jitter.
-    threshold_ = average_ * 1.1;
-    factor_ = FactorFrom(to_start_);
-    zero_in_span_ = span_ < to_start_ && span_ < threshold_;
-  }
+  static double Seconds(int64_t ms) { return static_cast<double>(ms) / 1000; }
+
   double FactorFrom(double to_start) const {
-    double extended = span_;
-    extended += to_start < threshold_ ? to_start : average_ / 2;
-    extended += to_end_ < threshold_ ? to_end_ : average_ / 2;
-    const double factor = extended / span_;
+    const double to_end = Seconds(gaps_.to_end_ms);
+    const double span = Seconds(gaps_.span_ms);
+    const double average = span / static_cast<double>(gaps_.samples - 1);
+    // As if a sample were there where the next one should be, and some more for jitter.
+    const double threshold = average * 1.1;
+    double extended = span;
+    extended += to_start < threshold ? to_start : average / 2;
+    extended += to_end < threshold ? to_end : average / 2;
+    const double factor = extended / span;
     return divisor_ == 1 ? factor : factor / divisor_;
   }
 
   const double divisor_;
-  int64_t to_start_ms_ = -1;
-  int64_t span_ms_ = -1;
-  int64_t to_end_ms_ = -1;
-  size_t samples_ = 0;
-  // Of these, in seconds.
-  double to_start_ = 0;
-  double to_end_ = 0;
-  double span_ = 0;
-  double average_ = 0;
-  double threshold_ = 0;
+  Gaps gaps_ = {};
   double factor_ = 0;
-  bool zero_in_span_ = false;  // a zero further away than `span_` may still matter
 };
+
+// Positions of samples at which something happened, as windows that move see them.
+template <bool (*kHappened)(double previous, double value)>
+class Events {
+ public:
+  // `positions` is the caller's buffer.
+  Events(std::span<const double> values, std::vector<size_t>* positions) {
+    positions->clear();
+    for (size_t i = 1; i < values.size(); ++i) {
+      if (kHappened(values[i - 1], values[i])) positions->push_back(i);
+    }
+    positions->push_back(SIZE_MAX);  // no window ends behind it
+    positions_ = positions->data();
+  }
+
+  // Of the window's samples but its first, which has no previous one. REQUIRES: the window is not
+  // empty, and neither end before that of the window before.
+  std::span<const size_t> In(Window window) {
+    while (positions_[begin_] <= window.begin) ++begin_;
+    while (positions_[end_] < window.end) ++end_;
+    return {positions_ + begin_, positions_ + end_};
+  }
+
+ private:
+  const size_t* positions_;
+  size_t begin_ = 0;
+  size_t end_ = 0;
+};
+
+bool IsReset(double previous, double value) { return value < previous; }
+bool IsChange(double previous, double value) {
+  return value != previous && !(std::isnan(value) && std::isnan(previous));
+}
 
 // As Go gives the seconds of a duration: the parts are converted one by one.
 double Seconds(int64_t ms) {
@@ -88,61 +112,49 @@ double Seconds(int64_t ms) {
 }
 
 // rate, increase and, without the corrections for counters, delta.
-void Rate(bool counter, bool per_second, const RangeInput& input, RangeScratch* scratch,
-          std::span<double> out) {
+template <bool kCounter, bool kPerSecond>
+void Rate(RangeCall& call) {
+  const RangeInput& input = call.input;
   const double* const values = input.values.data();
   const int64_t* const times = input.times_ms.data();
-  std::vector<size_t>& resets = scratch->positions;  // where a value is less than the one before
-  resets.clear();
-  for (size_t i = 1; counter && i < input.values.size(); ++i) {
-    if (values[i] < values[i - 1]) resets.push_back(i);
-  }
-  auto first_reset = resets.begin();
-  Extrapolation extrapolation(per_second ? Seconds(input.range_ms) : 1);
-  WithSamples(2, input, out, [&](size_t i, Window window) {
+  Events<IsReset> resets(kCounter ? input.values : std::span<const double>(),
+                         &call.scratch->positions);
+  Extrapolation extrapolation(kPerSecond ? Seconds(input.range_ms) : 1);
+  WithSamples(2, call, [&](size_t i, Window window) {
     const size_t last = window.end - 1;
     double change = values[last] - values[window.begin];
-    while (first_reset != resets.end() && *first_reset <= window.begin) ++first_reset;
-    for (auto reset = first_reset; reset != resets.end() && *reset <= last; ++reset) {
-      change += values[*reset - 1];
+    if (kCounter) {
+      for (const size_t reset : resets.In(window)) change += values[reset - 1];
     }
     const int64_t end_ms = input.windows.At(i);
     const double factor = extrapolation.Factor(
-        times[window.begin] - (end_ms - input.range_ms), times[last] - times[window.begin],
-        end_ms - times[last], window.size(), counter, values[window.begin], change);
+        {times[window.begin] - (end_ms - input.range_ms), times[last] - times[window.begin],
+         end_ms - times[last], window.size()},
+        kCounter, values[window.begin], change);
     return change * factor;
   });
 }
 
-void InstantRate(bool counter, const RangeInput& input, std::span<double> out) {
-  WithSamples(2, input, out, [&](size_t, Window window) {
+// irate, idelta.
+template <bool kCounter>
+void InstantRate(RangeCall& call) {
+  const RangeInput& input = call.input;
+  WithSamples(2, call, [&](size_t, Window window) {
     const double last = input.values[window.end - 1];
     const double previous = input.values[window.end - 2];
-    if (!counter) return last - previous;
+    if (!kCounter) return last - previous;
     const auto ms =
         static_cast<double>(input.times_ms[window.end - 1] - input.times_ms[window.end - 2]);
     return (last < previous ? last : last - previous) / (ms / 1000);
   });
 }
 
-// How many samples of the window happened(previous, value) of; its first sample has no previous
-// one.
-template <typename Happened>
-void Count(const RangeInput& input, std::span<double> out, Happened happened) {
-  const std::span<const double> values = input.values;
-  // Positions, and in how many cases it had happened before them.
-  size_t older = 1;
-  size_t newer = 1;
-  int64_t until_older = 0;
-  int64_t until_newer = 0;
-  const auto advance = [&](size_t* at, size_t to, int64_t* seen) {
-    for (; *at < to; ++*at) *seen += happened(values[*at - 1], values[*at]) ? 1 : 0;
-  };
-  WithSamples(1, input, out, [&](size_t, Window window) {
-    advance(&older, window.begin + 1, &until_older);
-    advance(&newer, window.end, &until_newer);
-    return static_cast<double>(until_newer - until_older);
-  });
+// changes, resets.
+template <bool (*kHappened)(double previous, double value)>
+void Count(RangeCall& call) {
+  Events<kHappened> events(call.input.values, &call.scratch->positions);
+  WithSamples(1, call,
+              [&](size_t, Window window) { return static_cast<double>(events.In(window).size()); });
 }
 
 struct Line {
@@ -175,15 +187,16 @@ Line Regression(std::span<const int64_t> times_ms, std::span<const double> value
   return {slope, y / n - slope * x / n};
 }
 
-// The slope, or what a step's `seconds` after the step make of it.
-void Linear(const RangeInput& input, const std::span<const double>* seconds,
-            std::span<double> out) {
-  WithSamples(2, input, out, [&](size_t i, Window window) {
+// The slope, or what a step's seconds after the step make of it.
+template <bool kPredict>
+void Linear(RangeCall& call) {
+  const RangeInput& input = call.input;
+  WithSamples(2, call, [&](size_t i, Window window) {
     const auto times = input.times_ms.subspan(window.begin, window.size());
     const auto values = input.values.subspan(window.begin, window.size());
-    if (seconds == nullptr) return Regression(times, values, times[0]).slope;
+    if (!kPredict) return Regression(times, values, times[0]).slope;
     const Line line = Regression(times, values, input.steps.At(i));
-    return line.slope * (*seconds)[i] + line.at_origin;
+    return line.slope * call.args[0][i] + line.at_origin;
   });
 }
 
@@ -194,21 +207,20 @@ std::string SixDecimals(double value) {
 }
 
 // Exponential smoothing of value and trend.
-absl::Status HoltWinters(const RangeInput& input, std::span<const double> smoothing,
-                         std::span<const double> trend, std::span<double> out) {
-  absl::Status status;
+void HoltWinters(RangeCall& call) {
+  absl::Status& status = call.status;
   const auto check = [&](std::string_view name, std::string_view letters, double factor) {
     if (!(factor <= 0 || factor >= 1) || !status.ok()) return;
     status = absl::FailedPreconditionError(StrCat("invalid ", name, " factor. Expected: 0 < ",
                                                   letters, " < 1, got: ", SixDecimals(factor)));
   };
-  WithSamples(1, input, out, [&](size_t i, Window window) {
-    const double sf = smoothing[i];
-    const double tf = trend[i];
+  WithSamples(1, call, [&](size_t i, Window window) {
+    const double sf = call.args[0][i];
+    const double tf = call.args[1][i];
     check("smoothing", "sf", sf);
     check("trend", "tf", tf);
     if (window.size() < 2 || !status.ok()) return Absent();
-    const double* const values = input.values.data() + window.begin;
+    const double* const values = call.input.values.data() + window.begin;
     double before = 0;
     double smoothed = values[0];
     double slope = values[1] - values[0];
@@ -219,94 +231,52 @@ absl::Status HoltWinters(const RangeInput& input, std::span<const double> smooth
     }
     return smoothed;
   });
-  return status;
 }
+
+constexpr auto kFunctionsOfRanges = ByFunction<void (*)(RangeCall&)>({
+    {IdOf("avg_over_time"), AverageOverTime},
+    {IdOf("changes"), Count<IsChange>},
+    {IdOf("count_over_time"),
+     [](RangeCall& call) {
+       WithSamples(1, call,
+                   [](size_t, Window window) { return static_cast<double>(window.size()); });
+     }},
+    {IdOf("delta"), Rate<false, false>},
+    {IdOf("deriv"), Linear<false>},
+    {IdOf("holt_winters"), HoltWinters},
+    {IdOf("idelta"), InstantRate<false>},
+    {IdOf("increase"), Rate<true, false>},
+    {IdOf("irate"), InstantRate<true>},
+    {IdOf("last_over_time"),
+     [](RangeCall& call) {
+       WithSamples(1, call,
+                   [&](size_t, Window window) { return call.input.values[window.end - 1]; });
+     }},
+    {IdOf("max_over_time"), MaxOverTime},
+    {IdOf("min_over_time"), MinOverTime},
+    {IdOf("predict_linear"), Linear<true>},
+    {IdOf("present_over_time"),
+     [](RangeCall& call) { WithSamples(1, call, [](size_t, Window) { return 1.0; }); }},
+    {IdOf("quantile_over_time"), QuantileOverTime},
+    {IdOf("rate"), Rate<true, true>},
+    {IdOf("resets"), Count<IsReset>},
+    {IdOf("stddev_over_time"), StddevOverTime},
+    {IdOf("stdvar_over_time"), StdvarOverTime},
+    {IdOf("sum_over_time"), SumOverTime},
+});
 
 }  // namespace
 
 bool IsRangeFunction(FunctionId id) {
-  switch (id) {
-    case FunctionId::kAvgOverTime:
-    case FunctionId::kChanges:
-    case FunctionId::kCountOverTime:
-    case FunctionId::kDelta:
-    case FunctionId::kDeriv:
-    case FunctionId::kHoltWinters:
-    case FunctionId::kIdelta:
-    case FunctionId::kIncrease:
-    case FunctionId::kIrate:
-    case FunctionId::kLastOverTime:
-    case FunctionId::kMaxOverTime:
-    case FunctionId::kMinOverTime:
-    case FunctionId::kPredictLinear:
-    case FunctionId::kPresentOverTime:
-    case FunctionId::kQuantileOverTime:
-    case FunctionId::kRate:
-    case FunctionId::kResets:
-    case FunctionId::kStddevOverTime:
-    case FunctionId::kStdvarOverTime:
-    case FunctionId::kSumOverTime:
-      return true;
-    default:
-      return false;
-  }
+  return kFunctionsOfRanges[static_cast<size_t>(id)] != nullptr;
 }
-
-bool KeepsName(FunctionId id) { return id == FunctionId::kLastOverTime; }
 
 absl::Status EvalRange(FunctionId id, const RangeInput& input,
                        std::span<const std::span<const double>> args, RangeScratch* scratch,
                        std::span<double> out) {
-  switch (id) {
-    case FunctionId::kRate:
-      Rate(/*counter=*/true, /*per_second=*/true, input, scratch, out);
-      break;
-    case FunctionId::kIncrease:
-      Rate(/*counter=*/true, /*per_second=*/false, input, scratch, out);
-      break;
-    case FunctionId::kDelta:
-      Rate(/*counter=*/false, /*per_second=*/false, input, scratch, out);
-      break;
-    case FunctionId::kIrate:
-      InstantRate(/*counter=*/true, input, out);
-      break;
-    case FunctionId::kIdelta:
-      InstantRate(/*counter=*/false, input, out);
-      break;
-    case FunctionId::kChanges:
-      Count(input, out, [](double previous, double value) {
-        return value != previous && !(std::isnan(value) && std::isnan(previous));
-      });
-      break;
-    case FunctionId::kResets:
-      Count(input, out, [](double previous, double value) { return value < previous; });
-      break;
-    case FunctionId::kDeriv:
-      Linear(input, nullptr, out);
-      break;
-    case FunctionId::kPredictLinear:
-      Linear(input, &args[0], out);
-      break;
-    case FunctionId::kHoltWinters:
-      return HoltWinters(input, args[0], args[1], out);
-    case FunctionId::kCountOverTime:
-      WithSamples(1, input, out,
-                  [](size_t, Window window) { return static_cast<double>(window.size()); });
-      break;
-    case FunctionId::kLastOverTime:
-      WithSamples(1, input, out,
-                  [&](size_t, Window window) { return input.values[window.end - 1]; });
-      break;
-    case FunctionId::kPresentOverTime:
-      WithSamples(1, input, out, [](size_t, Window) { return 1.0; });
-      break;
-    case FunctionId::kQuantileOverTime:
-      QuantileOverTime(input, args[0], scratch, out);
-      break;
-    default:
-      FoldOverTime(id, input, scratch, out);
-  }
-  return absl::OkStatus();
+  RangeCall call{input, args, scratch, out};
+  kFunctionsOfRanges[static_cast<size_t>(id)](call);
+  return call.status;
 }
 
 }  // namespace tinyobs::promql

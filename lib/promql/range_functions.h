@@ -48,9 +48,6 @@ struct RangeScratch {
 // True for the functions that EvalRange knows: those with one range vector among their arguments,
 // but absent_over_time, which is about all series at once.
 bool IsRangeFunction(FunctionId id);
-// Whether the metric name stays: last_over_time alone.
-bool KeepsName(FunctionId id);
-
 // Writes out[i] = the function of window i, or Absent() where Prometheus gives no element. `args`
 // are the scalar arguments in their order, a value a step each. `out` has windows.count elements.
 // FailedPrecondition, with Prometheus' words: factors of holt_winters that are not between 0 and 1.

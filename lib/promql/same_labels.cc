@@ -12,6 +12,15 @@ absl::Status SameLabelsError() {
   return absl::FailedPreconditionError("vector cannot contain metrics with the same labelset");
 }
 
+bool MergeColumn(const std::vector<double>& from, std::vector<double>* into) {
+  for (size_t i = 0; i < from.size(); ++i) {
+    if (IsAbsent(from[i])) continue;
+    if (!IsAbsent((*into)[i])) return false;
+    (*into)[i] = from[i];
+  }
+  return true;
+}
+
 absl::Status MergeSameLabels(Vector* vector, Budget* budget) {
   absl::flat_hash_map<absl::string_view, size_t> first;
   first.reserve(vector->size());
@@ -26,12 +35,7 @@ absl::Status MergeSameLabels(Vector* vector, Budget* budget) {
       ++kept;
       continue;
     }
-    VectorSeries& into = (*vector)[it->second];
-    for (size_t step = 0; step < into.values.size(); ++step) {
-      if (IsAbsent(moved.values[step])) continue;
-      if (!IsAbsent(into.values[step])) return SameLabelsError();
-      into.values[step] = moved.values[step];
-    }
+    if (!MergeColumn(moved.values, &(*vector)[it->second].values)) return SameLabelsError();
     budget->GiveBack(moved.values.size());
   }
   vector->resize(kept);

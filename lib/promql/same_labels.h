@@ -7,6 +7,7 @@
 #define TINYOBS_LIB_PROMQL_SAME_LABELS_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
@@ -18,6 +19,9 @@ namespace tinyobs::promql {
 
 // FailedPrecondition: "vector cannot contain metrics with the same labelset".
 absl::Status SameLabelsError();
+
+// Adds the values of one column to another. False: both have one at the same step.
+bool MergeColumn(const std::vector<double>& from, std::vector<double>* into);
 
 // Merges the series with the same labels into the first of each; gives back the columns of the
 // others. SameLabelsError() where two have a value at the same step.

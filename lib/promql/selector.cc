@@ -9,7 +9,7 @@
 #include "lib/base/strings.h"
 #include "lib/promql/downsampled.h"
 #include "lib/promql/evaluator.h"
-#include "lib/promql/window_bounds.h"
+#include "lib/promql/sliding_fold.h"
 
 namespace tinyobs::promql {
 
@@ -17,44 +17,30 @@ namespace {
 
 // The instant vector rule: at each step the newest sample that is not older than the lookback; none
 // if it is a staleness marker. Its value, or its time in seconds. False: no step has one.
-template <bool kTimes>
-bool FillNewest(const Columns& samples, const Steps& steps, int64_t lookback_ms,
+bool FillNewest(const Columns& samples, const Steps& steps, int64_t lookback_ms, bool times,
                 std::span<double> out) {
-  const std::vector<int64_t>& times = samples.timestamps_ms;
   bool any = false;
-  // `after`: the first sample that is newer than the step; searched for once. From then on it moves
-  // as far as at the step before, mostly, which is tried first.
-  size_t after = static_cast<size_t>(std::upper_bound(times.begin(), times.end(), steps.start_ms) -
-                                     times.begin());
-  size_t stride = 0;
-  for (size_t i = 0; i < steps.count; ++i) {
-    const int64_t end_ms = steps.At(i);
-    const size_t before = after;
-    if (stride > 1 && after + stride <= times.size() && times[after + stride - 1] <= end_ms) {
-      after += stride;
-    }
-    while (after < times.size() && times[after] <= end_ms) ++after;
-    stride = after - before;
-    const bool found = after > 0 && times[after - 1] >= OldestInWindow(end_ms, lookback_ms);
-    // A staleness marker is Absent().
-    out[i] = found ? samples.values[after - 1] : Absent();
-    if (IsAbsent(out[i])) continue;
-    any = true;
-    if (kTimes) out[i] = static_cast<double>(times[after - 1]) / 1000;
-  }
+  ForEachWindow({samples.timestamps_ms, samples.values, steps, lookback_ms, steps},
+                [&](size_t i, Window window) {
+                  // A staleness marker is Absent().
+                  out[i] = window.size() == 0 ? Absent() : samples.values[window.end - 1];
+                  if (IsAbsent(out[i])) return;
+                  any = true;
+                  if (!times) return;
+                  out[i] = static_cast<double>(samples.timestamps_ms[window.end - 1]) / 1000;
+                });
   return any;
 }
 
-// `samples` without staleness markers; `scratch` holds what is left, if there are any.
-const Columns& WithoutMarkers(const Columns& samples, Columns* scratch) {
-  if (std::none_of(samples.values.begin(), samples.values.end(), IsStaleNan)) return samples;
+// Leaves out what is no sample; `scratch` holds the others, if there is any.
+void LeaveOutMarkers(RangeInput* input, Columns* scratch) {
+  if (std::none_of(input->values.begin(), input->values.end(), IsStaleNan)) return;
   scratch->clear();
-  for (size_t i = 0; i < samples.size(); ++i) {
-    if (!IsStaleNan(samples.values[i])) {
-      scratch->Add(samples.timestamps_ms[i], samples.values[i]);
-    }
+  for (size_t i = 0; i < input->values.size(); ++i) {
+    if (!IsStaleNan(input->values[i])) scratch->Add(input->times_ms[i], input->values[i]);
   }
-  return *scratch;
+  input->times_ms = scratch->timestamps_ms;
+  input->values = scratch->values;
 }
 
 }  // namespace
@@ -143,25 +129,33 @@ TimeRange Evaluator::RangeToRead(const Steps& times, int64_t length_ms,
       HasAt(when) ? times.start_ms : std::min(times.end_ms(), readable_until_ms_ - when.offset_ms)};
 }
 
-absl::Status Evaluator::StreamVector(const VectorExpr& vector, const Steps& steps, Content content,
+absl::Status Evaluator::StreamVector(const SelectorExpr& vector, const Steps& steps,
                                      SeriesSink sink) {
-  const Steps times = Shifted(steps, vector.when);
-  const TimeRange range = RangeToRead(times, options_.lookback_ms, vector.when);
+  Steps times = Shifted(steps, vector.when);
+  int64_t newest_lookback_ms = options_.lookback_ms;
+  if (times_wanted_ && HasAt(vector.when)) {
+    // For timestamp(x @ t offset d) Prometheus 2.42 reads the samples for t - d and looks for the
+    // newest at t: only what both see is found.
+    times.start_ms += std::min<int64_t>(vector.when.offset_ms, 0);
+    newest_lookback_ms -= std::abs(vector.when.offset_ms);
+    if (newest_lookback_ms < 0) return absl::OkStatus();
+  }
+  const TimeRange range = RangeToRead(times, newest_lookback_ms, vector.when);
   std::vector<std::vector<double>> columns(static_cast<size_t>(workers_));
   const uint64_t held = steps.count * columns.size();
   TINYOBS_RETURN_IF_ERROR(budget_->Take(held));
   std::vector<Columns> scratch(columns.size());
   const absl::Status status = ForEachSeries(
-      vector.matchers, range, FunctionId::kLastOverTime, options_.lookback_ms,
+      vector.matchers, range, IdOf("last_over_time"), options_.lookback_ms,
       [&](int worker, const SeriesSet& series) {
         std::vector<double>& column = columns[static_cast<size_t>(worker)];
         column.resize(steps.count);
         const Columns& samples =
-            SamplesOf(series, FunctionId::kLastOverTime, 0, &scratch[static_cast<size_t>(worker)]);
-        const int64_t lookback_ms =
-            std::max(options_.lookback_ms, ResolutionMs(series.resolution()));
-        const auto fill = content == Content::kTime ? FillNewest<true> : FillNewest<false>;
-        if (!fill(samples, times, lookback_ms, column)) return absl::OkStatus();
+            SamplesOf(series, IdOf("last_over_time"), 0, &scratch[static_cast<size_t>(worker)]);
+        const int64_t lookback_ms = std::max(newest_lookback_ms, ResolutionMs(series.resolution()));
+        if (!FillNewest(samples, times, lookback_ms, times_wanted_, column)) {
+          return absl::OkStatus();
+        }
         return sink(worker, series.labels(), std::span<double>(column));
       });
   budget_->GiveBack(held);
@@ -173,9 +167,9 @@ absl::Status Evaluator::StreamRanges(const Expr& expr, const Steps& steps, Funct
   if (steps.count == 0) return absl::OkStatus();
   switch (expr.kind) {
     case Expr::Kind::kParen:
-      return StreamRanges(*As<ParenExpr>(expr).inner, steps, use, sink);
+      return StreamRanges(*expr.args[0], steps, use, sink);
     case Expr::Kind::kMatrix:
-      return StreamMatrix(As<MatrixExpr>(expr), steps, use, sink);
+      return StreamMatrix(As<SelectorExpr>(expr), steps, use, sink);
     case Expr::Kind::kSubquery:
       return StreamSubquery(As<SubqueryExpr>(expr), steps, sink);
     default:
@@ -183,22 +177,21 @@ absl::Status Evaluator::StreamRanges(const Expr& expr, const Steps& steps, Funct
   }
 }
 
-absl::Status Evaluator::StreamMatrix(const MatrixExpr& matrix, const Steps& steps, FunctionId use,
+absl::Status Evaluator::StreamMatrix(const SelectorExpr& matrix, const Steps& steps, FunctionId use,
                                      RangeSink sink) {
-  const Steps windows = Shifted(steps, matrix.vector->when);
-  const TimeRange range = RangeToRead(windows, matrix.range_ms, matrix.vector->when);
+  const Steps windows = Shifted(steps, matrix.when);
+  const TimeRange range = RangeToRead(windows, matrix.range_ms, matrix.when);
   std::vector<Columns> scratch(static_cast<size_t>(workers_));
   std::vector<Columns> points(scratch.size());
-  return ForEachSeries(matrix.vector->matchers, range, use, matrix.range_ms,
-                       [&](int worker, const SeriesSet& series) {
-                         const auto i = static_cast<size_t>(worker);
-                         const Columns& samples = WithoutMarkers(
-                             SamplesOf(series, use, matrix.range_ms, &points[i]), &scratch[i]);
-                         if (samples.empty()) return absl::OkStatus();
-                         return sink(worker, series.labels(),
-                                     {samples.timestamps_ms, samples.values, windows,
-                                      matrix.range_ms, steps, ResolutionMs(series.resolution())});
-                       });
+  return ForEachSeries(
+      matrix.matchers, range, use, matrix.range_ms, [&](int worker, const SeriesSet& series) {
+        const auto i = static_cast<size_t>(worker);
+        const Columns& samples = SamplesOf(series, use, matrix.range_ms, &points[i]);
+        RangeInput input{samples.timestamps_ms, samples.values, windows,
+                         matrix.range_ms,       steps,          ResolutionMs(series.resolution())};
+        LeaveOutMarkers(&input, &scratch[i]);
+        return input.times_ms.empty() ? absl::OkStatus() : sink(worker, series.labels(), input);
+      });
 }
 
 absl::Status Evaluator::StreamSubquery(const SubqueryExpr& subquery, const Steps& steps,
@@ -212,7 +205,7 @@ absl::Status Evaluator::StreamSubquery(const SubqueryExpr& subquery, const Steps
   Steps inner{start_ms, step_ms, 1};
   if (start_ms <= windows.end_ms()) {
     inner.count += static_cast<size_t>((windows.end_ms() - start_ms) / step_ms);
-  } else if (!IsInvariant(*subquery.inner)) {
+  } else if (!IsInvariant(*subquery.args[0])) {
     return absl::OkStatus();
   }  // else it is evaluated once in any case, as Prometheus does
   std::vector<Columns> scratch(static_cast<size_t>(workers_));
@@ -224,17 +217,10 @@ absl::Status Evaluator::StreamSubquery(const SubqueryExpr& subquery, const Steps
       readable_until_ms_,
       HasAt(subquery.when) ? windows.start_ms : readable_until_ms_ - subquery.when.offset_ms);
   const absl::Status status = Stream(
-      *subquery.inner, inner, [&](int worker, const Labels& labels, std::span<double> values) {
-        if (std::none_of(values.begin(), values.end(), IsAbsent)) {
-          return sink(worker, labels, {times, values, windows, subquery.range_ms, steps});
-        }
-        Columns& present = scratch[static_cast<size_t>(worker)];
-        present.clear();
-        for (size_t i = 0; i < values.size(); ++i) {
-          if (!IsAbsent(values[i])) present.Add(times[i], values[i]);
-        }
-        return sink(worker, labels,
-                    {present.timestamps_ms, present.values, windows, subquery.range_ms, steps});
+      *subquery.args[0], inner, [&](int worker, const Labels& labels, std::span<double> values) {
+        RangeInput input{times, values, windows, subquery.range_ms, steps};
+        LeaveOutMarkers(&input, &scratch[static_cast<size_t>(worker)]);
+        return sink(worker, labels, input);
       });
   readable_until_ms_ = outer_until_ms;
   budget_->GiveBack(held);

@@ -16,6 +16,8 @@
 #define TINYOBS_LIB_PROMQL_SLIDING_FOLD_H_
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -33,8 +35,20 @@ struct Window {
   size_t size() const { return end - begin; }
 };
 
-// Calls visit(i, Window) for every window, empty ones too, in order. O(samples + windows); a single
-// window is found by bisection.
+// Moves an end of a window on: returns the first position from `from` whose time is after
+// `until_ms`. An end mostly moves as far as at the step before (`*stride`), which is tried first.
+inline size_t MoveEnd(std::span<const int64_t> times, size_t from, int64_t until_ms,
+                      size_t* stride) {
+  size_t to = from;
+  if (from + *stride < times.size() && times[from + *stride - 1] <= until_ms) to += *stride;
+  if (to == times.size() || times[to] > until_ms) return to;
+  while (to < times.size() && times[to] <= until_ms) ++to;
+  *stride = to - from;
+  return to;
+}
+
+// Calls visit(i, Window) for every window, empty ones too, in order. O(samples + windows), most
+// samples passed unseen; a single window is found by bisection.
 template <typename Visit>
 void ForEachWindow(const RangeInput& input, Visit visit) {
   const std::span<const int64_t> times = input.times_ms;
@@ -47,10 +61,11 @@ void ForEachWindow(const RangeInput& input, Visit visit) {
   if (input.windows.count == 1) {
     end = static_cast<size_t>(std::upper_bound(first, times.end(), newest) - times.begin());
   }
+  size_t begin_stride = 1;
+  size_t end_stride = 1;
   for (size_t i = 0; i < input.windows.count; ++i, newest += input.windows.step_ms) {
-    while (end < times.size() && times[end] <= newest) ++end;
-    const int64_t oldest = OldestInWindow(newest, input.range_ms);
-    while (begin < end && times[begin] < oldest) ++begin;
+    end = MoveEnd(times, end, newest, &end_stride);
+    begin = MoveEnd(times, begin, OldestInWindow(newest, input.range_ms) - 1, &begin_stride);
     visit(i, Window{begin, end});
   }
 }
@@ -60,13 +75,13 @@ inline bool WorthSliding(const RangeInput& input) {
   return input.windows.count > 1 && input.range_ms / 3 >= input.windows.step_ms;
 }
 
-// A Fold is a struct of kDoubles doubles: Fold::Empty(near), where `near` is one of the values to
-// come; Add(double); Merge(newer), where both came of the same Empty; Save(double*), Load(double*).
+// A Fold is a struct of doubles: Fold(near), where `near` is one of the values to come;
+// Add(double); Merge(newer), where both came of the same `near`.
 
-// Of all of `values`: four folds side by side, as one alone would wait for itself.
+// Of all of `values`, at least one: four folds side by side, as one alone would wait for itself.
 template <typename Fold>
 Fold FoldOf(std::span<const double> values) {
-  const Fold empty = Fold::Empty(values.empty() ? 0 : values.back());
+  const Fold empty(values.back());
   Fold fold[4] = {empty, empty, empty, empty};
   size_t i = 0;
   for (; i + 4 <= values.size(); i += 4) {
@@ -85,30 +100,37 @@ template <typename Fold>
 class SlidingFold {
  public:
   SlidingFold(std::span<const double> values, std::vector<double>* suffixes)
-      : values_(values.data()), running_(Fold::Empty(0)), suffixes_(suffixes) {}
+      : values_(values.data()), running_(0), suffixes_(suffixes) {}
 
   // REQUIRES: not empty, and neither end before that of the window before.
   [[gnu::always_inline]] Fold Of(Window window) {
     if (window.begin >= split_) Turn(window);
     for (; end_ < window.end; ++end_) running_.Add(values_[end_]);
-    Fold fold = Fold::Load(suffixes_->data() + (window.begin - base_) * Fold::kDoubles);
+    std::array<double, kDoubles> suffix;
+    const double* const at = suffixes_->data() + (window.begin - base_) * kDoubles;
+    for (size_t k = 0; k < kDoubles; ++k) suffix[k] = at[k];
+    Fold fold = std::bit_cast<Fold>(suffix);
     fold.Merge(running_);
     return fold;
   }
 
  private:
+  static constexpr size_t kDoubles = sizeof(Fold) / sizeof(double);
+
   [[gnu::always_inline]] void Turn(Window window) {
-    if (suffixes_->size() < window.size() * Fold::kDoubles) {
-      suffixes_->resize(2 * window.size() * Fold::kDoubles);
+    if (suffixes_->size() < window.size() * kDoubles) {
+      suffixes_->resize(2 * window.size() * kDoubles);
     }
-    running_ = Fold::Empty(values_[window.end - 1]);
+    running_ = Fold(values_[window.end - 1]);
     base_ = window.begin;
     split_ = end_ = window.end;
-    double* at = suffixes_->data() + window.size() * Fold::kDoubles;
+    double* at = suffixes_->data() + window.size() * kDoubles;
     Fold newer = running_;
     for (size_t i = window.end; i-- > window.begin;) {
       newer.Add(values_[i]);
-      newer.Save(at -= Fold::kDoubles);
+      const auto suffix = std::bit_cast<std::array<double, kDoubles>>(newer);
+      at -= kDoubles;
+      for (size_t k = 0; k < kDoubles; ++k) at[k] = suffix[k];
     }
   }
 

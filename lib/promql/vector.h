@@ -11,6 +11,7 @@
 #ifndef TINYOBS_LIB_PROMQL_VECTOR_H_
 #define TINYOBS_LIB_PROMQL_VECTOR_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -36,6 +37,9 @@ struct Steps {
 
 inline double Absent() { return StaleNan(); }
 inline bool IsAbsent(double value) { return IsStaleNan(value); }
+inline bool AnyPresent(std::span<const double> values) {
+  return !std::all_of(values.begin(), values.end(), IsAbsent);
+}
 
 // One series of an instant vector: a value, or Absent(), a step.
 struct VectorSeries {

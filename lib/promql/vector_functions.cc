@@ -36,152 +36,98 @@ CalendarTime CalendarOf(double seconds) {
                                                            : std::numeric_limits<int64_t>::min());
 }
 
-template <typename Function>
-bool Map(std::span<double> values, Function function) {
+using Args = std::span<const std::span<const double>>;
+
+template <auto kFunction>
+void Each(Args, std::span<double> values) {
   for (double& value : values) {
-    if (!IsAbsent(value)) value = function(value);
+    if (!IsAbsent(value)) value = kFunction(value);
   }
-  return true;
 }
 
-// With the scalar arguments of the step: function(i, value).
-template <typename Function>
-bool MapSteps(std::span<double> values, Function function) {
+// kFunction(value, arguments of the step).
+template <auto kFunction>
+void WithArgs(Args args, std::span<double> values) {
   for (size_t i = 0; i < values.size(); ++i) {
-    if (!IsAbsent(values[i])) values[i] = function(i, values[i]);
-  }
-  return true;
-}
-
-bool ApplyMath(FunctionId id, std::span<double> values) {
-  switch (id) {
-    case FunctionId::kAbs:
-      return Map(values, [](double v) { return std::abs(v); });
-    case FunctionId::kAcos:
-      return Map(values, [](double v) { return std::acos(v); });
-    case FunctionId::kAcosh:
-      return Map(values, [](double v) { return std::acosh(v); });
-    case FunctionId::kAsin:
-      return Map(values, [](double v) { return std::asin(v); });
-    case FunctionId::kAsinh:
-      return Map(values, [](double v) { return std::asinh(v); });
-    case FunctionId::kAtan:
-      return Map(values, [](double v) { return std::atan(v); });
-    case FunctionId::kAtanh:
-      return Map(values, [](double v) { return std::atanh(v); });
-    case FunctionId::kCeil:
-      return Map(values, [](double v) { return std::ceil(v); });
-    case FunctionId::kCos:
-      return Map(values, [](double v) { return std::cos(v); });
-    case FunctionId::kCosh:
-      return Map(values, [](double v) { return std::cosh(v); });
-    case FunctionId::kDeg:
-      return Map(values, [](double v) { return v * 180 / std::numbers::pi; });
-    case FunctionId::kExp:
-      return Map(values, [](double v) { return std::exp(v); });
-    case FunctionId::kFloor:
-      return Map(values, [](double v) { return std::floor(v); });
-    case FunctionId::kLn:
-      return Map(values, [](double v) { return std::log(v); });
-    case FunctionId::kLog10:
-      return Map(values, [](double v) { return std::log10(v); });
-    case FunctionId::kLog2:
-      return Map(values, [](double v) { return std::log2(v); });
-    case FunctionId::kRad:
-      return Map(values, [](double v) { return v * std::numbers::pi / 180; });
-    case FunctionId::kSgn:
-      return Map(values, Sign);
-    case FunctionId::kSin:
-      return Map(values, [](double v) { return std::sin(v); });
-    case FunctionId::kSinh:
-      return Map(values, [](double v) { return std::sinh(v); });
-    case FunctionId::kSqrt:
-      return Map(values, [](double v) { return std::sqrt(v); });
-    case FunctionId::kTan:
-      return Map(values, [](double v) { return std::tan(v); });
-    case FunctionId::kTanh:
-      return Map(values, [](double v) { return std::tanh(v); });
-    default:
-      return false;
+    const auto arg = [&](size_t number) { return args[number][i]; };
+    if (!IsAbsent(values[i])) values[i] = kFunction(values[i], arg);
   }
 }
 
-bool ApplyCalendar(FunctionId id, std::span<double> values) {
-  const auto map = [&](auto CalendarTime::*field) {
-    return Map(values, [field](double v) { return static_cast<double>(CalendarOf(v).*field); });
-  };
-  switch (id) {
-    case FunctionId::kDayOfMonth:
-      return map(&CalendarTime::day);
-    case FunctionId::kDayOfWeek:
-      return map(&CalendarTime::weekday);
-    case FunctionId::kDayOfYear:
-      return map(&CalendarTime::day_of_year);
-    case FunctionId::kDaysInMonth:
-      return map(&CalendarTime::days_in_month);
-    case FunctionId::kHour:
-      return map(&CalendarTime::hour);
-    case FunctionId::kMinute:
-      return map(&CalendarTime::minute);
-    case FunctionId::kMonth:
-      return map(&CalendarTime::month);
-    case FunctionId::kYear:
-      return map(&CalendarTime::year);
-    default:
-      return false;
-  }
-}
+template <auto kField>
+constexpr auto kCalendar =
+    Each<[](double v) { return static_cast<double>(CalendarOf(v).*kField); }>;
 
-bool ApplyWithArgs(FunctionId id, std::span<const std::span<const double>> args,
-                   std::span<double> values) {
-  switch (id) {
-    case FunctionId::kClamp:
-      return MapSteps(values, [&](size_t i, double v) {
-        const double least = args[0][i];
-        const double most = args[1][i];
-        return most < least ? Absent() : Max(least, Min(most, v));
-      });
-    case FunctionId::kClampMax:
-      return MapSteps(values, [&](size_t i, double v) { return Min(args[0][i], v); });
-    case FunctionId::kClampMin:
-      return MapSteps(values, [&](size_t i, double v) { return Max(args[0][i], v); });
-    case FunctionId::kRound:
-      return MapSteps(values, [&](size_t i, double v) {
-        const double inverse = args.empty() ? 1 : 1 / args[0][i];
-        return std::floor(v * inverse + 0.5) / inverse;
-      });
-    case FunctionId::kHistogramCount:
-    case FunctionId::kHistogramFraction:
-    case FunctionId::kHistogramSum:
-      return Map(values, [](double) { return Absent(); });
-    default:
-      return false;
-  }
-}
+double RoundTo(double value, double inverse) { return std::floor(value * inverse + 0.5) / inverse; }
+
+constexpr auto kNoElement = Each<[](double) { return Absent(); }>;
+
+constexpr auto kElementFunctions = ByFunction<void (*)(Args, std::span<double>)>({
+    {IdOf("abs"), Each<[](double v) { return std::abs(v); }>},
+    {IdOf("acos"), Each<[](double v) { return std::acos(v); }>},
+    {IdOf("acosh"), Each<[](double v) { return std::acosh(v); }>},
+    {IdOf("asin"), Each<[](double v) { return std::asin(v); }>},
+    {IdOf("asinh"), Each<[](double v) { return std::asinh(v); }>},
+    {IdOf("atan"), Each<[](double v) { return std::atan(v); }>},
+    {IdOf("atanh"), Each<[](double v) { return std::atanh(v); }>},
+    {IdOf("ceil"), Each<[](double v) { return std::ceil(v); }>},
+    {IdOf("clamp"), WithArgs<[](double v, auto arg) {
+       return arg(1) < arg(0) ? Absent() : Max(arg(0), Min(arg(1), v));
+     }>},
+    {IdOf("clamp_max"), WithArgs<[](double v, auto arg) { return Min(arg(0), v); }>},
+    {IdOf("clamp_min"), WithArgs<[](double v, auto arg) { return Max(arg(0), v); }>},
+    {IdOf("cos"), Each<[](double v) { return std::cos(v); }>},
+    {IdOf("cosh"), Each<[](double v) { return std::cosh(v); }>},
+    {IdOf("day_of_month"), kCalendar<&CalendarTime::day>},
+    {IdOf("day_of_week"), kCalendar<&CalendarTime::weekday>},
+    {IdOf("day_of_year"), kCalendar<&CalendarTime::day_of_year>},
+    {IdOf("days_in_month"), kCalendar<&CalendarTime::days_in_month>},
+    {IdOf("deg"), Each<[](double v) { return v * 180 / std::numbers::pi; }>},
+    {IdOf("exp"), Each<[](double v) { return std::exp(v); }>},
+    {IdOf("floor"), Each<[](double v) { return std::floor(v); }>},
+    {IdOf("histogram_count"), kNoElement},
+    {IdOf("histogram_fraction"), kNoElement},
+    {IdOf("histogram_sum"), kNoElement},
+    {IdOf("hour"), kCalendar<&CalendarTime::hour>},
+    {IdOf("ln"), Each<[](double v) { return std::log(v); }>},
+    {IdOf("log10"), Each<[](double v) { return std::log10(v); }>},
+    {IdOf("log2"), Each<[](double v) { return std::log2(v); }>},
+    {IdOf("minute"), kCalendar<&CalendarTime::minute>},
+    {IdOf("month"), kCalendar<&CalendarTime::month>},
+    {IdOf("rad"), Each<[](double v) { return v * std::numbers::pi / 180; }>},
+    {IdOf("round"),
+     [](Args args, std::span<double> values) {
+       if (args.empty()) return Each<[](double v) { return RoundTo(v, 1); }>(args, values);
+       WithArgs<[](double v, auto arg) { return RoundTo(v, 1 / arg(0)); }>(args, values);
+     }},
+    {IdOf("sgn"), Each<Sign>},
+    {IdOf("sin"), Each<[](double v) { return std::sin(v); }>},
+    {IdOf("sinh"), Each<[](double v) { return std::sinh(v); }>},
+    {IdOf("sqrt"), Each<[](double v) { return std::sqrt(v); }>},
+    {IdOf("tan"), Each<[](double v) { return std::tan(v); }>},
+    {IdOf("tanh"), Each<[](double v) { return std::tanh(v); }>},
+    {IdOf("year"), kCalendar<&CalendarTime::year>},
+});
 
 }  // namespace
 
 bool IsElementFunction(FunctionId id) {
-  return ApplyMath(id, {}) || ApplyCalendar(id, {}) || ApplyWithArgs(id, {}, {});
+  return kElementFunctions[static_cast<size_t>(id)] != nullptr;
 }
 
 void ApplyElementFunction(FunctionId id, std::span<const std::span<const double>> args,
                           std::span<double> values) {
-  ApplyMath(id, values) || ApplyCalendar(id, values) || ApplyWithArgs(id, args, values);
+  kElementFunctions[static_cast<size_t>(id)](args, values);
 }
 
 Labels AbsentLabels(std::span<const Matcher> matchers) {
   // As Prometheus has it: the first equality of a name sets it, whatever comes after takes it away.
-  std::map<std::string, std::string> kept;
-  std::map<std::string, bool> seen;
+  std::map<std::string, std::string> kept;  // "" = taken away
   for (const Matcher& matcher : matchers) {
     if (matcher.label() == kMetricName) continue;
-    if (matcher.op() == Matcher::Op::kEqual && !seen[matcher.label()]) {
-      kept[matcher.label()] = matcher.value();
-      seen[matcher.label()] = true;
-    } else {
-      kept.erase(matcher.label());
-    }
+    const bool is_equality = matcher.op() == Matcher::Op::kEqual;
+    if (is_equality && kept.try_emplace(matcher.label(), matcher.value()).second) continue;
+    if (const auto it = kept.find(matcher.label()); it != kept.end()) it->second.clear();
   }
   // Too long for a series: then nothing is known of it.
   return Labels::Create(std::vector<Labels::Pair>(kept.begin(), kept.end())).value_or(Labels());

@@ -6,7 +6,6 @@
 #ifndef TINYOBS_LIB_PROMQL_VECTOR_FUNCTIONS_H_
 #define TINYOBS_LIB_PROMQL_VECTOR_FUNCTIONS_H_
 
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,27 +27,13 @@ void ApplyElementFunction(FunctionId id, std::span<const std::span<const double>
                           std::span<double> values);
 
 // histogram_quantile: `buckets` in, one series a histogram out.
-absl::StatusOr<Vector> HistogramQuantile(std::span<const double> phi, Vector buckets);
+Vector HistogramQuantile(std::span<const double> phi, Vector buckets);
 
-// label_replace and label_join of one series' labels: the arguments are checked once.
-class LabelReplacer {
- public:
-  // FailedPrecondition with Prometheus' words: a label name or regular expression that is none.
-  static absl::StatusOr<LabelReplacer> Create(std::string destination, std::string replacement,
-                                              std::string source, std::string regex);
-  absl::StatusOr<Labels> Apply(const Labels& labels) const;
-
-  ~LabelReplacer();
-  LabelReplacer(LabelReplacer&&) noexcept;
-
- private:
-  struct Rule;
-  explicit LabelReplacer(std::unique_ptr<Rule> rule);
-  std::unique_ptr<Rule> rule_;
-};
-absl::Status CheckLabelJoin(std::string_view destination, std::span<const std::string> sources);
-absl::StatusOr<Labels> JoinLabels(const Labels& labels, const std::string& destination,
-                                  std::string_view separator, std::span<const std::string> sources);
+// label_replace and label_join: change the labels of all series; `texts` are the arguments behind
+// the vector. FailedPrecondition with Prometheus' words: a label name or regular expression that is
+// none. Series may be the same afterwards.
+absl::Status LabelReplace(std::span<const std::string> texts, Vector* vector);
+absl::Status LabelJoin(std::span<const std::string> texts, Vector* vector);
 
 // What absent() and absent_over_time() answer with: the labels that equality matchers name once.
 Labels AbsentLabels(std::span<const Matcher> matchers);

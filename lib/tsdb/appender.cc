@@ -55,23 +55,26 @@ std::string AppenderImpl::NameOf(SeriesHandle series) const {
                                            : std::string("a removed series");
 }
 
-absl::Status AppenderImpl::CheckTimes(int64_t first_ms, int64_t last_ms,
-                                      const std::function<std::string(bool first)>& describe) {
+TimeRange AppenderImpl::AcceptedTimes() const {
   const int64_t now_ms = environment_.clock->NowMs();
-  // Unsigned, because two times may be further apart than an int64 can say.
-  const bool future =
-      last_ms > now_ms && static_cast<uint64_t>(last_ms) - static_cast<uint64_t>(now_ms) >
-                              static_cast<uint64_t>(environment_.max_future_ms);
-  if (future) {
-    return absl::InvalidArgumentError(
-        StrCat(describe(false), ": timestamp ", last_ms, " ms is in the future: the limit is ",
-               environment_.max_future_ms, " ms after now, ", now_ms, " ms"));
-  }
   int64_t oldest_ms = environment_.oldest_accepted_ms->load(std::memory_order_relaxed);
   if (environment_.raw_retention_ms > 0) {
     oldest_ms = std::max(oldest_ms, now_ms - environment_.raw_retention_ms);
   }
-  if (first_ms < oldest_ms) return TooOldError(describe(true), first_ms, oldest_ms);
+  const int64_t future_ms = environment_.max_future_ms;
+  return {oldest_ms, now_ms > INT64_MAX - future_ms ? INT64_MAX : now_ms + future_ms};
+}
+
+absl::Status AppenderImpl::CheckTimes(int64_t first_ms, int64_t last_ms,
+                                      const std::function<std::string(bool first)>& describe) {
+  const TimeRange accepted = AcceptedTimes();
+  if (last_ms > accepted.to_ms) {
+    const int64_t future_ms = environment_.max_future_ms;
+    return absl::InvalidArgumentError(StrCat(describe(false), ": timestamp ", last_ms,
+                                             " ms is in the future: the limit is ", future_ms,
+                                             " ms after now, ", accepted.to_ms - future_ms, " ms"));
+  }
+  if (first_ms < accepted.from_ms) return TooOldError(describe(true), first_ms, accepted.from_ms);
   const Partitioning& partitioning = *environment_.partitioning;
   if (partitioning.Contains(first_ms) && partitioning.Contains(last_ms)) {
     batch_.oldest_ms = std::min(batch_.oldest_ms, first_ms);
@@ -115,6 +118,13 @@ absl::Status AppenderImpl::Append(std::span<const SeriesHandle> series,
     });
   }
   if (!status.ok()) return Refuse(count, std::move(status));
+  Put(series, timestamps_ms, values);
+  return absl::OkStatus();
+}
+
+void AppenderImpl::Put(std::span<const SeriesHandle> series, std::span<const int64_t> timestamps_ms,
+                       std::span<const double> values) {
+  const size_t count = values.size();
   SampleBatch& samples = batch_.samples;
   const size_t before = samples.size();
   samples.refs.resize(before + count, series.empty() ? 0 : static_cast<SeriesRef>(series[0]));
@@ -128,7 +138,6 @@ absl::Status AppenderImpl::Append(std::span<const SeriesHandle> series,
     samples.timestamps_ms.resize(before + count, timestamps_ms[0]);
   }
   samples.values.insert(samples.values.end(), values.begin(), values.end());
-  return absl::OkStatus();
 }
 
 absl::Status AppenderImpl::Add(const Labels& labels, int64_t timestamp_ms, double value) {
@@ -199,6 +208,46 @@ absl::Status AppenderImpl::AddColumn(SeriesHandle series, std::span<const int64_
   return Append({&series, 1}, timestamps_ms, values);
 }
 
+absl::Status AppenderImpl::AddWhatFits(std::span<const SeriesHandle> series,
+                                       std::span<const int64_t> timestamps_ms,
+                                       std::span<const double> values, uint64_t* left_out,
+                                       absl::Status* why) {
+  *left_out = 0;
+  *why = absl::OkStatus();
+  TINYOBS_RETURN_IF_ERROR(CheckLength("series", series.size(), values.size()));
+  TINYOBS_RETURN_IF_ERROR(CheckLength("times", timestamps_ms.size(), values.size()));
+  if (auto status = CheckHandles(series); !status.ok()) {
+    return Refuse(values.size(), std::move(status));
+  }
+  const TimeRange accepted = AcceptedTimes();
+  const auto fits = [&](int64_t time_ms) {
+    return time_ms >= accepted.from_ms && time_ms <= accepted.to_ms &&
+           environment_.partitioning->Contains(time_ms);
+  };
+  std::vector<SeriesHandle> kept_series;
+  Columns kept;
+  if (!std::all_of(timestamps_ms.begin(), timestamps_ms.end(), fits)) {
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (fits(timestamps_ms[i])) {
+        kept_series.push_back(series[i]);
+        kept.Add(timestamps_ms[i], values[i]);
+      } else if ((*left_out)++ == 0) {  // the message is long, and one of many is enough
+        *why =
+            CheckTimes(timestamps_ms[i], timestamps_ms[i], [&](bool) { return NameOf(series[i]); });
+      }
+    }
+    environment_.samples_rejected->fetch_add(*left_out, std::memory_order_relaxed);
+    series = kept_series;
+    timestamps_ms = kept.timestamps_ms;
+    values = kept.values;
+  }
+  if (values.empty()) return absl::OkStatus();
+  batch_.oldest_ms =
+      std::min(batch_.oldest_ms, *std::min_element(timestamps_ms.begin(), timestamps_ms.end()));
+  Put(series, timestamps_ms, values);
+  return absl::OkStatus();
+}
+
 absl::Status AppenderImpl::SetMetadata(std::string_view metric, const MetricMetadata& metadata) {
   if (metric.empty() || metric.size() > kMaxMetadataBytes) {
     return absl::InvalidArgumentError(StrCat("metadata of ", EscapeForMessage(metric),
@@ -228,7 +277,13 @@ absl::Status AppenderImpl::Commit() {
 absl::Status AppenderImpl::CommitWhatFits(uint64_t* left_out, absl::Status* why) {
   batch_.keep_what_fits = true;
   const absl::Status status = batch_.empty() ? absl::OkStatus() : environment_.commit(&batch_);
-  const uint64_t refused = status.ok() ? batch_.left_out : batch_.samples.size() + batch_.left_out;
+  uint64_t refused = batch_.left_out;
+  // The caller tries again without what is new, or because of a handle; or all of it later.
+  if (absl::IsResourceExhausted(status)) {
+    refused =
+        static_cast<uint64_t>(std::count_if(batch_.samples.refs.begin(), batch_.samples.refs.end(),
+                                            [](SeriesRef ref) { return ref >= kUnknownSeries; }));
+  }
   environment_.samples_rejected->fetch_add(refused, std::memory_order_relaxed);
   *left_out = batch_.left_out;
   *why = batch_.why_left_out;

@@ -85,12 +85,17 @@ class AppenderImpl : public Appender {
                         std::span<const double> values) override;
   absl::Status AddColumn(SeriesHandle series, std::span<const int64_t> timestamps_ms,
                          std::span<const double> values) override;
+  absl::Status AddWhatFits(std::span<const SeriesHandle> series,
+                           std::span<const int64_t> timestamps_ms, std::span<const double> values,
+                           uint64_t* left_out, absl::Status* why) override;
   absl::Status SetMetadata(std::string_view metric, const MetricMetadata& metadata) override;
   absl::Status Commit() override;
   absl::Status CommitWhatFits(uint64_t* left_out, absl::Status* why) override;
   void Rollback() override;
 
  private:
+  // The times that are taken now, but for those without a partition.
+  TimeRange AcceptedTimes() const;
   // `describe` names the series with the first or the last time, and is called only for the message
   // of a refusal.
   absl::Status CheckTimes(int64_t first_ms, int64_t last_ms,
@@ -101,6 +106,9 @@ class AppenderImpl : public Appender {
   absl::Status Refuse(size_t samples, absl::Status status);
   absl::Status Append(std::span<const SeriesHandle> series, std::span<const int64_t> timestamps_ms,
                       std::span<const double> values);
+  // What is checked already.
+  void Put(std::span<const SeriesHandle> series, std::span<const int64_t> timestamps_ms,
+           std::span<const double> values);
 
   const Environment environment_;
   CommitBatch batch_;

@@ -138,7 +138,7 @@ void ChunkStore::PutDropped(Tier tier, uint32_t under_way, lsm::WriteBatch* batc
   batch->Put(DroppedRowKey(tier), value);
 }
 
-absl::StatusOr<uint64_t> ChunkStore::DropBefore(const DropEnds& wanted, lsm::WriteBatch also) {
+absl::StatusOr<uint64_t> ChunkStore::DropBefore(const DropEnds& wanted, bool idle_too) {
   MutexLock ageing(&ageing_turn_);
   MutexLock turn(&turn_);
   DropEnds ends = wanted;
@@ -147,9 +147,9 @@ absl::StatusOr<uint64_t> ChunkStore::DropBefore(const DropEnds& wanted, lsm::Wri
     finish = finish || unfinished_drop_[tier] > 0;
     ends[tier] = std::max(ends[tier], unfinished_drop_[tier]);
   }
-  const bool more = !also.empty();
-  TINYOBS_ASSIGN_OR_RETURN(const uint64_t gone, DeleteRows(ends, &also));
-  if (gone == 0 && !more && !finish) return 0;
+  lsm::WriteBatch batch;
+  TINYOBS_ASSIGN_OR_RETURN(const uint64_t gone, DeleteRows(ends, &batch));
+  if (gone == 0 && !idle_too && !finish) return 0;
   unfinished_drop_ = ends;
   for (const Tier tier : kAllTiers) {
     if (ends[tier] == 0) continue;
@@ -163,9 +163,9 @@ absl::StatusOr<uint64_t> ChunkStore::DropBefore(const DropEnds& wanted, lsm::Wri
         of_tier.dropped_before = std::max(of_tier.dropped_before, std::prev(end)->first + 1);
       }
     }
-    PutDropped(tier, ends[tier], &also);
+    PutDropped(tier, ends[tier], &batch);
   }
-  TINYOBS_RETURN_IF_ERROR(store_->Write(lsm::kUnlogged, also));
+  TINYOBS_RETURN_IF_ERROR(store_->Write(lsm::kUnlogged, batch));
   {
     MutexLock lock(&mutex_);
     for (const Tier tier : kDataTiers) {

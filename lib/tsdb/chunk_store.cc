@@ -82,7 +82,10 @@ absl::Status ChunkStore::Load(bool read_only) {
   TINYOBS_RETURN_IF_ERROR(rows->status());
   TINYOBS_RETURN_IF_ERROR(LoadTouched());
   Publish();
-  if (read_only) return absl::OkStatus();
+  if (read_only) {
+    unfinished_drop_ = ends;
+    return absl::OkStatus();
+  }
   if (!gone.empty()) TINYOBS_RETURN_IF_ERROR(store_->Write(lsm::kUnlogged, gone));
   return FinishDrop(ends);
 }

@@ -102,12 +102,14 @@ class ChunkStore {
   // that a finer one still has, and idle series (numbered as raw partitions) leave with the last
   // tier that has data of their time.
   DropEnds EndsAt(int64_t raw_ms, int64_t five_minutes_ms, int64_t one_hour_ms) const;
-  // Drops the partitions before `ends`, and the idle series that left with them, with whatever
-  // `also` writes: the rows go by one batch, the data by an edit of the manifest for each tier, and
+  // Drops the partitions before `ends`, and (`idle_too`: there are any) the idle series that leave
+  // with them: the rows go by one batch, the data by an edit of the manifest for each tier, and
   // unlinks. Flushes the LSM. Durable and complete after OK. Returns the number of partitions
   // dropped, of all tiers.
-  absl::StatusOr<uint64_t> DropBefore(const DropEnds& ends, lsm::WriteBatch also = {})
+  absl::StatusOr<uint64_t> DropBefore(const DropEnds& ends, bool idle_too = false)
       ABSL_LOCKS_EXCLUDED(ageing_turn_, turn_);
+  // Of the last drop, if it was cut short: of idle series that are before it nothing is there.
+  DropEnds unfinished_drop() const ABSL_NO_THREAD_SAFETY_ANALYSIS { return unfinished_drop_; }
   // Unlinks the files of the raw partitions that ended at or before `time_ms`, as far as they are
   // in files, and nothing else: works on a full disk. DropBefore must follow; until then the counts
   // are too high.

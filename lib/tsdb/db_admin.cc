@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "lib/base/status_macros.h"
 #include "lib/base/strings.h"
 #include "lib/tsdb/db_impl.h"
@@ -51,15 +52,15 @@ absl::Status DbImpl::TakeOut(std::span<const SeriesRef> refs, bool go_idle) {
       series.push_back({ids.back(), labels.back(), partitioning_.NumberOf(last_ms), last_ms});
     }
     lsm::WriteBatch batch;
-    if (go_idle) idle_->PutIdle(series, &batch);
+    if (go_idle) idle_.PutIdle(series, &batch);
     catalog_.PutRemoved(ids, &batch);
     if (const auto written = store_->Write(lsm::kUnlogged, batch); !written.ok()) {
-      if (go_idle) idle_->Discard();
+      if (go_idle) idle_.Discard();
       return written;
     }
     {
       WriterMutexLock lock(&membership_);
-      if (go_idle) idle_->Publish();
+      if (go_idle) idle_.Publish();
       index_.Remove(refs);
     }
     head_.RemoveSeries(refs);
@@ -94,53 +95,6 @@ class DbImpl::NamesWatch {
         .IgnoreError();
   }
   DbImpl* const db_;
-};
-
-// Takes the idle series that are dropped off the count, while commits go on.
-//
-// Begin notes which they are at one instant between two commits: all in the groups, but for those
-// that are in memory again. From then on a series that comes back from these groups counts as new,
-// so when they are gone, exactly what was noted must go.
-class DbImpl::IdleDrop {
- public:
-  IdleDrop(DbImpl* db, uint32_t partition) : db_(db), partition_(partition) {}
-  ~IdleDrop() {
-    db_->queue_
-        .RunAlone([this]() -> absl::Status {
-          db_->dropping_before_ = 0;
-          // After an error, some that came back may count twice.
-          return done_ ? absl::OkStatus() : db_->CountSeries(/*any_in_both=*/true);
-        })
-        .IgnoreError();
-  }
-  IdleDrop(const IdleDrop&) = delete;
-  IdleDrop& operator=(const IdleDrop&) = delete;
-
-  absl::Status Begin() {
-    return db_->queue_.RunAlone([this]() -> absl::Status {
-      return db_->sealer_->Alone([this]() -> absl::Status {
-        db_->dropping_before_ = partition_;
-        const SeriesIndex& index = db_->index_;
-        const bool any_in_both = db_->catalog_.saved_end() < index.series_end();
-        return db_->idle_->ForEach(partition_, [&](const IdleSeries::Series& series) {
-          const std::string_view labels = series.canonical_labels;
-          if (any_in_both && index.Find(labels, index.KeyOf(labels)).has_value()) return;
-          ++series_[ToAbsl(MetricOf(labels))];
-        });
-      });
-    });
-  }
-  // They are gone.
-  void Done() {
-    for (const auto& [metric, series] : series_) db_->cardinality_.Remove(metric, series);
-    done_ = true;
-  }
-
- private:
-  DbImpl* const db_;
-  const uint32_t partition_;
-  absl::flat_hash_map<std::string, uint64_t> series_;  // by metric
-  bool done_ = false;
 };
 
 // The leader's. An upper bound: what the head knows may be a late sample of a series that was
@@ -216,10 +170,10 @@ absl::Status DbImpl::RemoveSeries(std::span<const SeriesRef> candidates, bool go
 absl::Status DbImpl::WriteIdle(const lsm::WriteBatch& batch) {
   WriterMutexLock lock(&membership_);
   if (const auto written = store_->Write(lsm::kUnlogged, batch); !written.ok()) {
-    idle_->Discard();
+    idle_.Discard();
     return written;
   }
-  idle_->Publish();
+  idle_.Publish();
   return absl::OkStatus();
 }
 
@@ -248,6 +202,8 @@ absl::Status DbImpl::Delete(const std::vector<Matcher>& matchers, TimeRange rang
   TINYOBS_RETURN_IF_ERROR(sealer_->All());
   std::vector<SeriesId> ids;
   for (const SeriesRef ref : selection.match.refs) ids.push_back(index_.IdOf(ref));
+  const absl::flat_hash_set<SeriesId> in_memory(ids.begin(), ids.end());
+  std::erase_if(selection.idle, [&](const auto& entry) { return in_memory.contains(entry.id); });
   for (const SeriesSetImpl::Entry& entry : selection.idle) ids.push_back(entry.id);
   std::sort(ids.begin(), ids.end());
   TINYOBS_RETURN_IF_ERROR(chunks_->DeleteRange(ids, range).status());
@@ -261,12 +217,12 @@ absl::Status DbImpl::Delete(const std::vector<Matcher>& matchers, TimeRange rang
     const Labels labels = selection.groups[entry.group - 1]->LabelsOf(entry.ref);
     const std::string& canonical = labels.canonical_bytes();
     const std::string_view wanted = canonical;
-    TINYOBS_ASSIGN_OR_RETURN(const auto found, idle_->Find({&wanted, 1}));
+    TINYOBS_ASSIGN_OR_RETURN(const auto found, idle_.Find({&wanted, 1}));
     if (!found[0].has_value() || found[0]->id != entry.id) continue;
     TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([&]() -> absl::Status {
       return sealer_->Alone([&]() -> absl::Status {
         lsm::WriteBatch batch;
-        TINYOBS_RETURN_IF_ERROR(idle_->PutRevived(canonical, &batch));
+        TINYOBS_RETURN_IF_ERROR(idle_.PutRevived(canonical, &batch));
         if (batch.empty()) return absl::OkStatus();  // it is back in memory
         TINYOBS_RETURN_IF_ERROR(WriteIdle(batch));
         if (!index_.Find(canonical, index_.KeyOf(canonical)).has_value()) {
@@ -315,18 +271,61 @@ absl::Status DbImpl::DropBefore(int64_t time_ms) {
   TINYOBS_RETURN_IF_ERROR(CheckOpen());
   TINYOBS_RETURN_IF_ERROR(MakeRoom(time_ms));
   TINYOBS_RETURN_IF_ERROR(CheckWritable());
-  return DropTiers(chunks_->EndsAt(time_ms, time_ms, time_ms));
+  return DropTiers({time_ms, time_ms, time_ms}, /*only_made=*/false).status();
 }
 
-absl::Status DbImpl::DropTiers(const ChunkStore::DropEnds& ends) {
+absl::StatusOr<bool> DbImpl::HideIdle(uint32_t partition) {
+  bool any = false;
+  // At one instant between two commits, so that exactly those are taken off the count that were
+  // on it: but for those that are in memory again. One that comes back later is a new one.
+  TINYOBS_RETURN_IF_ERROR(queue_.RunAlone([&]() -> absl::Status {
+    return sealer_->Alone([&]() -> absl::Status {
+      absl::flat_hash_map<std::string, uint64_t> by_metric;
+      const bool any_in_both = catalog_.saved_end() < index_.series_end();
+      TINYOBS_RETURN_IF_ERROR(idle_.ForEach(partition, [&](const IdleSeries::Series& series) {
+        const std::string_view labels = series.canonical_labels;
+        if (any_in_both && index_.Find(labels, index_.KeyOf(labels)).has_value()) return;
+        ++by_metric[ToAbsl(MetricOf(labels))];
+      }));
+      for (const auto& [metric, series] : by_metric) cardinality_.Remove(metric, series);
+      WriterMutexLock lock(&membership_);
+      any = idle_.Hide(partition);
+      return absl::OkStatus();
+    });
+  }));
+  return any;
+}
+
+absl::StatusOr<DbImpl::TierCounts> DbImpl::DropTiers(const TierTimes& times, bool only_made) {
+  const auto look = [&](TierCounts* counts) {
+    const auto until = [&](Tier tier, int64_t time_ms) {
+      return only_made ? MadeUntil(tier, time_ms) : time_ms;
+    };
+    const ChunkStore::DropEnds ends =
+        chunks_->EndsAt(until(Tier::kRaw, times[0]), until(Tier::kFiveMinutes, times[1]), times[2]);
+    *counts = {};
+    for (size_t i = 0; i < kDataTiers.size(); ++i) {
+      for (const auto& [partition, unused] : chunks_->Counts(kDataTiers[i])) {
+        (*counts)[i] += partition < ends[kDataTiers[i]] ? 1 : 0;
+      }
+    }
+    return ends;
+  };
+  TierCounts counts;
+  ChunkStore::DropEnds ends = look(&counts);
+  if (only_made && counts == TierCounts{}) return counts;
+  // What the head and the log have of these times would bring them back, and is in no window: it
+  // goes into chunks. With none coming any more, the second look is the one that counts.
+  RaiseFloor(partitioning_.StartOfNumber(ends[Tier::kRaw]));
+  head_.WatchOldest();
+  TINYOBS_ASSIGN_OR_RETURN(const int64_t left_ms,
+                           FreezeBefore(partitioning_.StartOfNumber(ends[Tier::kRaw])));
+  TINYOBS_RETURN_IF_ERROR(sealer_->All());
+  ends = look(&counts);
+  if (only_made && counts == TierCounts{}) return counts;
   // Partitions from these on are kept, and with them the series that were last seen in them.
   const int64_t kept_ms = partitioning_.StartOfNumber(ends[Tier::kRaw]);
   const int64_t kept_series_ms = partitioning_.StartOfNumber(ends[Tier::kIdle]);
-  // What the head and the log have of the others would bring them back: it goes into chunks first.
-  RaiseFloor(kept_ms);
-  head_.WatchOldest();
-  TINYOBS_ASSIGN_OR_RETURN(const int64_t left_ms, FreezeBefore(kept_ms));
-  TINYOBS_RETURN_IF_ERROR(sealer_->All());
   const NamesWatch watch(this);
   bool checkpointed = false;
   if (!chunks_->Partitions({INT64_MIN, kept_ms - 1}).empty()) {
@@ -334,39 +333,16 @@ absl::Status DbImpl::DropTiers(const ChunkStore::DropEnds& ends) {
     TINYOBS_RETURN_IF_ERROR(RotateAndCheckpoint());
     checkpointed = true;
   }
-  IdleDrop idle_drop(this, ends[Tier::kIdle]);
-  TINYOBS_RETURN_IF_ERROR(idle_drop.Begin());
-  // The idle series of the others go in bounded batches, the last together with the partitions.
-  TINYOBS_RETURN_IF_ERROR(sealer_->Alone([&]() -> absl::Status {
-    while (true) {
-      lsm::WriteBatch batch;
-      const auto more = idle_->PutDropped(ends[Tier::kIdle], &batch);
-      if (!more.ok()) {
-        idle_->Discard();
-        return more.status();
-      }
-      if (*more) {
-        TINYOBS_RETURN_IF_ERROR(WriteIdle(batch));
-        continue;
-      }
-      const auto dropped = chunks_->DropBefore(ends, std::move(batch));
-      if (!dropped.ok()) {
-        idle_->Discard();
-        return dropped.status();
-      }
-      partitions_dropped_ += *dropped;
-      WriterMutexLock lock(&membership_);
-      idle_->Publish();
-      return absl::OkStatus();
-    }
-  }));
-  idle_drop.Done();
+  TINYOBS_ASSIGN_OR_RETURN(const bool any_idle, HideIdle(ends[Tier::kIdle]));
+  TINYOBS_ASSIGN_OR_RETURN(const uint64_t dropped, chunks_->DropBefore(ends, any_idle));
+  partitions_dropped_ += dropped;
+  idle_.Forget(ends[Tier::kIdle]);
   head_.SetOldest(left_ms);
   // After a checkpoint also those of which only the LSM knows whether they had a sample.
   std::vector<SeriesRef> empty = FindIdle([&](SeriesRef ref) {
     return (checkpointed ? head_.LastMs(ref) : LastSampleMs(ref)) < kept_series_ms;
   });
-  if (empty.empty()) return absl::OkStatus();
+  if (empty.empty()) return counts;
   if (!checkpointed) {
     TINYOBS_RETURN_IF_ERROR(DropSeriesSnapshot());
     TINYOBS_RETURN_IF_ERROR(RotateAndCheckpoint());
@@ -382,7 +358,8 @@ absl::Status DbImpl::DropTiers(const ChunkStore::DropEnds& ends) {
     }
   }
   TINYOBS_RETURN_IF_ERROR(RemoveSeries(empty, /*go_idle=*/false, /*look=*/false));
-  return store_->Flush();
+  TINYOBS_RETURN_IF_ERROR(store_->Flush());
+  return counts;
 }
 
 }  // namespace tinyobs::tsdb

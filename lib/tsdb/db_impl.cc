@@ -124,7 +124,7 @@ absl::Status DbImpl::PlanSeries(CommitBatch* batch, GroupPlan* plan,
     std::vector<std::string_view> labels;
     labels.reserve(missing.size());
     for (const size_t i : missing) labels.push_back(batch->unknown[i].canonical_labels);
-    TINYOBS_ASSIGN_OR_RETURN(const auto idle, idle_->Find(labels));
+    TINYOBS_ASSIGN_OR_RETURN(const auto idle, idle_.Find(labels));
     if (missing.size() > uint64_t{kMaxSeriesRef} - plan->next_ref) {
       return absl::ResourceExhaustedError(
           StrCat(path_, ": series ever created: the format ends at ", kMaxSeriesRef));
@@ -137,13 +137,10 @@ absl::Status DbImpl::PlanSeries(CommitBatch* batch, GroupPlan* plan,
                                                  " new series; raise memory_budget_bytes: ",
                                                  FromAbsl(full->ExhaustedError(wanted).message())));
     }
-    const auto is_fresh = [&](size_t i) {
-      return !idle[i].has_value() || idle[i]->partition < dropping_before_;
-    };
     std::vector<Cardinality::NewcomerLabels> fresh;
     for (size_t i = 0; i < missing.size(); ++i) {
       const CommitBatch::Unknown& unknown = batch->unknown[missing[i]];
-      if (is_fresh(i)) fresh.push_back({unknown.metric, unknown.canonical_labels});
+      if (!idle[i].has_value()) fresh.push_back({unknown.metric, unknown.canonical_labels});
     }
     std::string warning;
     std::vector<bool> fits;  // of fresh
@@ -155,14 +152,14 @@ absl::Status DbImpl::PlanSeries(CommitBatch* batch, GroupPlan* plan,
     batch->why_left_out = std::move(admitted);
     size_t fresh_at = 0;
     for (size_t i = 0; i < missing.size(); ++i) {
-      if (batch->keep_what_fits && is_fresh(i) && !fits[fresh_at++]) continue;
+      if (batch->keep_what_fits && !idle[i].has_value() && !fits[fresh_at++]) continue;
       CommitBatch::Unknown& unknown = batch->unknown[missing[i]];
       const SeriesRef ref = plan->next_ref++;
       refs[missing[i]] = ref;
       plan->created.emplace(unknown.canonical_labels, ref);
       const SeriesId id =
           idle[i].has_value() ? idle[i]->id : index_.NewSeriesId(unknown.metric, ref);
-      if (is_fresh(i)) plan->fresh_metrics.push_back(std::move(unknown.metric));
+      if (!idle[i].has_value()) plan->fresh_metrics.push_back(std::move(unknown.metric));
       created->push_back({ref, id, std::move(unknown.canonical_labels)});
       head_.AddSeries(ref,
                       idle[i].has_value() ? partitioning_.LastMsOf(idle[i]->partition) : INT64_MIN);

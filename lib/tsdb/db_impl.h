@@ -46,7 +46,6 @@
 #include "lib/base/mutex.h"
 #include "lib/base/shared_mutex.h"
 #include "lib/lsm/store.h"
-#include "lib/tsdb/ageing_schedule.h"
 #include "lib/tsdb/appender.h"
 #include "lib/tsdb/cardinality.h"
 #include "lib/tsdb/catalog.h"
@@ -154,7 +153,9 @@ class DbImpl : public Db {
     bool due = false;  // under wake_mutex_: somebody has woken it
     std::thread thread;
   };
-  // Series of a query: in memory and idle ones.
+  using TierTimes = std::array<int64_t, 3>;  // of raw, 5m and 1h, as the next
+  using TierCounts = std::array<uint64_t, 3>;
+  // Series of a query: in memory and idle ones. An idle one that comes back may be in both.
   struct Selection {
     SeriesIndex::MatchResult match;
     std::vector<std::shared_ptr<const SeriesIndex>> groups;
@@ -214,6 +215,9 @@ class DbImpl : public Db {
   // leave the answer, too.
   absl::StatusOr<Selection> SelectSeries(std::span<const Matcher> matchers, TimeRange range) const
       ABSL_SHARED_LOCKS_REQUIRED(membership_);
+  // Of idle series that may have samples in `range`.
+  absl::StatusOr<std::vector<std::shared_ptr<const SeriesIndex>>> IdleGroups(TimeRange range) const
+      ABSL_SHARED_LOCKS_REQUIRED(membership_);
   absl::StatusOr<std::vector<std::unique_ptr<SeriesSet>>> SelectMatching(
       const std::vector<Matcher>& matchers, TimeRange range, const SelectHints& hints,
       int parts) const;
@@ -222,6 +226,9 @@ class DbImpl : public Db {
                                                    std::vector<uint32_t>* partitions) const;
   void AddTiers(const std::vector<ReadPiece>& pieces, SeriesSetImpl::Source* source) const;
   absl::StatusOr<std::vector<uint32_t>> NotSealed(const HeadPin& head) const;
+  // Whether `range` ends before the first sample of all or begins behind the last one. For lists,
+  // whose range is a hint else: partitions know no more than that they may have some.
+  bool HasNothingIn(TimeRange range) const;
   absl::StatusOr<std::vector<std::string>> ListAll(
       const std::vector<Matcher>& matchers, TimeRange range, size_t limit,
       const std::function<std::vector<std::string>(
@@ -273,7 +280,6 @@ class DbImpl : public Db {
   // Series that have been idle for long leave memory.
   absl::Status RetireIdleSeries() ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
   class NamesWatch;
-  class IdleDrop;
   int64_t LastSampleMs(SeriesRef ref) const;
   std::vector<SeriesRef> FindIdle(const std::function<bool(SeriesRef ref)>& is_idle);
   bool MayGo(SeriesRef ref) const;
@@ -287,8 +293,14 @@ class DbImpl : public Db {
   absl::Status WriteIdle(const lsm::WriteBatch& batch);
   // The oldest time of what stays unfrozen.
   absl::StatusOr<int64_t> FreezeBefore(int64_t time_ms);
-  // Drops the partitions before `ends`, and the series that have nothing left then.
-  absl::Status DropTiers(const ChunkStore::DropEnds& ends) ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
+  // Drops, of each tier, the partitions that end at or before its time (INT64_MIN = none), and the
+  // series that have nothing left then; `only_made`: as far as their windows are made. Returns how
+  // many partitions.
+  absl::StatusOr<TierCounts> DropTiers(const TierTimes& times, bool only_made)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
+  // Of idle series of groups before `partition`: they are seen and counted no more. True: there are
+  // any.
+  absl::StatusOr<bool> HideIdle(uint32_t partition);
   // How long after its end a partition counts as over: stragglers come late.
   int64_t GraceMs() const { return partitioning_.partition_ms() / 12; }
   // On a full disk: unlinks what is to be dropped, and resumes.
@@ -301,14 +313,13 @@ class DbImpl : public Db {
   absl::Status SaveSeriesSnapshot();
 
   // --- retention.cc
-  using TierTimes = std::array<int64_t, 3>;  // of raw, 5m and 1h, as the next
-  using TierCounts = std::array<uint64_t, 3>;
   enum class AgeingPhase { kNone, kSeal, kDownsample, kExpire };
   struct AgeingRun {
     AgeingPhase phase = AgeingPhase::kNone;
     int64_t closed_ms = 0;  // of partitions that ended at or before it
     int64_t started_ms = 0;
     int64_t started_monotonic_ms = 0;
+    Losses losses;
     absl::Status status;  // the first error so far
   };
   // One piece of what is due with partitions that are over; true when there may be more.
@@ -319,16 +330,13 @@ class DbImpl : public Db {
   void StartAgeing();
   bool Ages() const { return options_.downsampling || options_.retention.raw_ms > 0; }
   bool AgeingStep();
-  void BeginRun(int64_t closed_ms) ABSL_EXCLUSIVE_LOCKS_REQUIRED(ageing_);
+  void BeginRun(int64_t closed_ms, bool for_room = false) ABSL_EXCLUSIVE_LOCKS_REQUIRED(ageing_);
   void RunStep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(ageing_);
   void EndRun(absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(ageing_);
   absl::Status SealEnded(int64_t closed_ms);
+  TierTimes ExpiredMs() const;
   absl::Status Expire();
-  int64_t DroppableUntil(Tier tier, int64_t time_ms) const;
-  // Drops, of each tier, the partitions that end at or before its time (INT64_MIN = none), as far
-  // as their windows are made. Returns how many.
-  absl::StatusOr<TierCounts> DropAged(const TierTimes& times)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
+  int64_t MadeUntil(Tier tier, int64_t time_ms) const;
   bool RoomStep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(ageing_);
   // Returns the number of partitions; 0: there are none but that of now, or windows must be made.
   absl::StatusOr<uint64_t> DropOldest(uint64_t wanted_bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(upkeep_);
@@ -361,11 +369,12 @@ class DbImpl : public Db {
   tsdb::Cardinality cardinality_;
   Catalog catalog_;
   mutable Head head_;
-  PartitionMerge merge_;  // before the store, whose compactions call it
+  // Before the store, whose compactions call both.
+  PartitionMerge merge_;
+  IdleSeries idle_;
   std::unique_ptr<lsm::Store> store_;
   std::optional<ChunkStore> chunks_;
   std::optional<Downsampler> downsampler_;
-  std::optional<IdleSeries> idle_;
   std::optional<Sealer> sealer_;
   HeadLog log_;
   Queue queue_;
@@ -374,8 +383,6 @@ class DbImpl : public Db {
   mutable SharedMutex membership_;
   // The leader's: the series that records name, while somebody wants to know (NamesWatch).
   std::optional<absl::flat_hash_set<SeriesRef>> named_;
-  // The leader's: idle series of groups before it do not count any more (IdleDrop).
-  uint32_t dropping_before_ = 0;
 
   mutable Mutex state_;
   bool closed_ ABSL_GUARDED_BY(state_) = false;
@@ -385,7 +392,8 @@ class DbImpl : public Db {
 
   Mutex ageing_;  // a turn: a step of a run, or all of it
   AgeingRun run_ ABSL_GUARDED_BY(ageing_);
-  AgeingSchedule schedule_ ABSL_GUARDED_BY(ageing_){0};
+  int64_t next_run_ms_ ABSL_GUARDED_BY(ageing_) = 0;  // monotonic
+  int failures_ ABSL_GUARDED_BY(ageing_) = 0;         // of runs, in a row
   bool making_room_ ABSL_GUARDED_BY(ageing_) = false;
   int64_t next_room_ms_ ABSL_GUARDED_BY(ageing_) = INT64_MIN;
   // Samples before it are refused. Grows; HasFloor.

@@ -235,6 +235,7 @@ DbImpl::DbImpl(std::string path, const Options& options, Surroundings around)
       head_(partitioning_, {options.chunk_samples, /*max_age_ms=*/around.identity.partition_ms},
             accounts_.head),
       merge_(partitioning_),
+      idle_(seed_, Shares(options).idle_series, accounts_.idle_series),
       log_(file_system_, head_folder_),
       queue_([this](std::span<Queue::Job* const> jobs) { Lead(jobs); }) {}
 
@@ -254,6 +255,9 @@ lsm::StoreOptions DbImpl::StoreOptions() {
   options.partition_of = PartitionPrefix;
   options.filter_prefix_bytes = kSeriesPrefixBytes;
   options.new_compaction_merger = [this] { return merge_.NewMerger(); };
+  options.compaction_filter = [this](std::string_view key, std::string_view value) {
+    return idle_.IsGarbage(key, value) ? lsm::FilterDecision::kRemove : lsm::FilterDecision::kKeep;
+  };
   return options;
 }
 
@@ -264,8 +268,7 @@ absl::Status DbImpl::OpenStore() {
                                        : lsm::Store::Open(StorePath(path_), StoreOptions()));
   chunks_.emplace(store_.get(), partitioning_, &merge_);
   downsampler_.emplace(&*chunks_, accounts_.downsampling, shares.memtable);
-  idle_.emplace(store_.get(), seed_, shares.idle_series, accounts_.idle_series);
-  sealer_.emplace(store_.get(), &index_, &catalog_, &*idle_, &membership_, &*chunks_, &head_,
+  sealer_.emplace(store_.get(), &index_, &catalog_, &idle_, &membership_, &*chunks_, &head_,
                   shares.memtable);
   return absl::OkStatus();
 }

@@ -4,9 +4,10 @@
 // head's lock; what a chunk loses there it has here. Which series there are is looked up before,
 // and what was created in between is added under that same hold.
 #include <algorithm>
+#include <iterator>
+#include <tuple>
 #include <utility>
 
-#include "absl/container/flat_hash_set.h"
 #include "lib/base/status_macros.h"
 #include "lib/base/strings.h"
 #include "lib/tsdb/db_impl.h"
@@ -15,21 +16,35 @@ namespace tinyobs::tsdb {
 
 namespace {
 
-// Fewer are not worth a thread.
-constexpr size_t kSeriesPerPart = 32;
+// What reading costs, about, and how long it must take to be worth the start of another thread.
+constexpr double kSeriesNs = 800;
+constexpr double kChunksNs = 300;  // of a series in a partition
+constexpr double kSampleNs = 3;
+constexpr double kPartNs = 150'000;
+constexpr double kUsualIntervalMs = 15'000;
 
-void SortUnique(std::vector<std::string>* strings) {
-  std::sort(strings->begin(), strings->end());
-  strings->erase(std::unique(strings->begin(), strings->end()), strings->end());
+// Into how many parts, up to `most`, the series of a query are worth dividing.
+size_t PartsFor(size_t series, size_t partitions, double partition_ms, TimeRange range, int most) {
+  const double in_partitions = static_cast<double>(std::max<size_t>(partitions, 1));
+  const double length_ms =
+      std::min(static_cast<double>(range.to_ms) - static_cast<double>(range.from_ms),
+               in_partitions * partition_ms);
+  const double ns = static_cast<double>(series) * (kSeriesNs + in_partitions * kChunksNs +
+                                                   length_ms / kUsualIntervalMs * kSampleNs);
+  const double parts =
+      std::min({ns / kPartNs, static_cast<double>(series), static_cast<double>(most)});
+  return std::max<size_t>(1, static_cast<size_t>(std::max(parts, 0.0)));
 }
 
-// Joins what several indexes listed, sorted, up to the limit.
+// Joins what several indexes listed, each sorted, up to the limit.
 std::vector<std::string> Joined(std::vector<std::vector<std::string>> lists, size_t limit) {
-  std::vector<std::string> all;
-  for (std::vector<std::string>& list : lists) {
-    std::move(list.begin(), list.end(), std::back_inserter(all));
+  std::vector<std::string> all = std::move(lists.front());
+  for (size_t i = 1; i < lists.size(); ++i) {
+    const auto middle = static_cast<ptrdiff_t>(all.size());
+    std::move(lists[i].begin(), lists[i].end(), std::back_inserter(all));
+    std::inplace_merge(all.begin(), all.begin() + middle, all.end());
+    all.erase(std::unique(all.begin(), all.end()), all.end());
   }
-  if (lists.size() > 1) SortUnique(&all);
   if (limit > 0 && all.size() > limit) all.resize(limit);
   return all;
 }
@@ -42,21 +57,22 @@ absl::StatusOr<DbImpl::Selection> DbImpl::SelectSeries(std::span<const Matcher> 
   // A series is added to one side before it is taken from the other, and taken only while nobody
   // holds membership_: so each is seen, perhaps twice.
   selection.match = index_.Match(matchers);
-  if (idle_->size() == 0) return selection;
-  const auto snapshot = store_->NewSnapshot();
-  TINYOBS_ASSIGN_OR_RETURN(selection.groups, idle_->Groups(partitioning_.NumberOf(range.from_ms),
-                                                           *snapshot, range.from_ms));
-  absl::flat_hash_set<SeriesId> seen;
+  TINYOBS_ASSIGN_OR_RETURN(selection.groups, IdleGroups(range));
   for (uint32_t group = 0; group < selection.groups.size(); ++group) {
-    for (const SeriesRef ref : selection.groups[group]->Match(matchers).refs) {
-      if (seen.empty()) {
-        for (const SeriesRef in_memory : selection.match.refs) seen.insert(index_.IdOf(in_memory));
-      }
-      const SeriesId id = selection.groups[group]->IdOf(ref);
-      if (seen.insert(id).second) selection.idle.push_back({id, ref, group + 1});
+    const std::vector<SeriesRef> refs = selection.groups[group]->Match(matchers).refs;
+    const std::vector<SeriesId> ids = selection.groups[group]->PinNames().IdsOf(refs);
+    for (size_t i = 0; i < refs.size(); ++i) {
+      selection.idle.push_back({ids[i], refs[i], group + 1});
     }
   }
   return selection;
+}
+
+absl::StatusOr<std::vector<std::shared_ptr<const SeriesIndex>>> DbImpl::IdleGroups(
+    TimeRange range) const {
+  if (idle_.empty()) return std::vector<std::shared_ptr<const SeriesIndex>>();
+  const auto snapshot = store_->NewSnapshot();
+  return idle_.Groups(partitioning_.NumberOf(range.from_ms), *snapshot, range.from_ms);
 }
 
 absl::StatusOr<std::unique_ptr<SeriesSet>> DbImpl::Select(const std::vector<Matcher>& matchers,
@@ -120,36 +136,42 @@ absl::StatusOr<std::vector<std::unique_ptr<SeriesSet>>> DbImpl::SelectMatching(
     if (hints.sorted && selection.idle.empty()) index_.SortByLabels(&selection.match.refs);
   }
   const size_t head_bytes =
-      head.bytes.capacity() + head.stretches.capacity() * sizeof(HeadPin::Stretch);
+      head.bytes.capacity() + head.stretches.capacity() * sizeof(HeadPin::Stretch) +
+      (selection.match.refs.size() + selection.idle.size()) * sizeof(SeriesSetImpl::Entry);
   if (const auto charged = instant->head_charge.TryAdd(head_bytes); !charged.ok()) {
-    return QueryLimitError(StrCat("the newest samples of the query's ", selection.match.refs.size(),
-                                  " series do not fit into memory; ask for fewer series or a ",
-                                  "shorter range: ", FromAbsl(charged.message())));
+    return SeriesSetImpl::MemoryError(
+        StrCat("the newest samples of the query's ", selection.match.refs.size(),
+               " series do not fit into memory; ask for fewer series or a shorter range: ",
+               FromAbsl(charged.message())),
+        /*alone=*/accounts_.queries->used() == 0);
   }
   instant->groups = std::move(selection.groups);
   const std::vector<SeriesRef>& refs = selection.match.refs;
   std::vector<SeriesSetImpl::Entry> entries;
   entries.reserve(refs.size() + selection.idle.size());
-  absl::flat_hash_set<SeriesId> in_memory;  // an idle one may have come back meanwhile
-  for (const SeriesRef ref : refs) {
-    entries.push_back({instant->names->IdOf(ref), ref, 0});
-    if (!selection.idle.empty()) in_memory.insert(entries.back().id);
-  }
-  for (const SeriesSetImpl::Entry& entry : selection.idle) {
-    if (!in_memory.contains(entry.id)) entries.push_back(entry);
-  }
-  if (!hints.sorted) {
-    std::sort(entries.begin(), entries.end(),
-              [](const auto& a, const auto& b) { return a.id < b.id; });
-  } else if (!selection.idle.empty()) {
-    SeriesSetImpl::SortByLabels(*instant, &entries);
+  const std::vector<SeriesId> ids = instant->names->IdsOf(refs);
+  for (size_t i = 0; i < refs.size(); ++i) entries.push_back({ids[i], refs[i], 0});
+  entries.insert(entries.end(), selection.idle.begin(), selection.idle.end());
+  if (!hints.sorted || !selection.idle.empty()) {
+    // Of those that are in memory again, that one comes first and stays.
+    const auto before = [](const auto& a, const auto& b) {
+      return std::tie(a.id, a.group) < std::tie(b.id, b.group);
+    };
+    // Ids mostly ascend as refs do.
+    if (!std::is_sorted(entries.begin(), entries.end(), before)) {
+      std::sort(entries.begin(), entries.end(), before);
+    }
+    entries.erase(std::unique(entries.begin(), entries.end(),
+                              [](const auto& a, const auto& b) { return a.id == b.id; }),
+                  entries.end());
+    if (hints.sorted) SeriesSetImpl::SortByLabels(*instant, &entries);
   }
   TINYOBS_ASSIGN_OR_RETURN(const std::vector<ReadPiece> pieces,
                            PlanTiers(marks, hints, range, head, &partitions));
 
   // Neighbours stay together: their chunks lie side by side.
-  const size_t sets = std::clamp<size_t>(entries.size() / kSeriesPerPart, 1,
-                                         static_cast<size_t>(std::max(parts, 1)));
+  const size_t sets = PartsFor(entries.size(), partitions.size(),
+                               static_cast<double>(partitioning_.partition_ms()), range, parts);
   std::vector<std::unique_ptr<SeriesSet>> result;
   for (size_t part = 0; part < sets; ++part) {
     SeriesSetImpl::Source source;
@@ -235,9 +257,22 @@ absl::StatusOr<std::vector<uint32_t>> DbImpl::NotSealed(const HeadPin& head) con
   return partitions;
 }
 
+bool DbImpl::HasNothingIn(TimeRange range) const {
+  if (range.from_ms == TimeRange().from_ms && range.to_ms == TimeRange().to_ms) return false;
+  const auto [sealed, head] = sealer_->Counts();
+  PartitionCounts all = sealed;
+  if (head.samples > 0) all.Include(head.oldest_ms, head.newest_ms);
+  for (const Tier tier : {Tier::kFiveMinutes, Tier::kOneHour}) {
+    const PartitionCounts totals = chunks_->Totals(tier);
+    all.Include(totals.oldest_ms, totals.newest_ms);
+  }
+  return range.from_ms > all.newest_ms || range.to_ms < all.oldest_ms;
+}
+
 absl::StatusOr<std::vector<Labels>> DbImpl::Series(const std::vector<Matcher>& matchers,
                                                    TimeRange range, const ListHints& hints) const {
   TINYOBS_RETURN_IF_ERROR(CheckOpen());
+  if (HasNothingIn(range)) return std::vector<Labels>();
   ReaderMutexLock lock(&membership_);
   TINYOBS_ASSIGN_OR_RETURN(Selection selection, SelectSeries(matchers, range));
   std::vector<Labels> all;
@@ -253,6 +288,7 @@ absl::StatusOr<std::vector<Labels>> DbImpl::Series(const std::vector<Matcher>& m
     all.push_back(selection.groups[entry.group - 1]->LabelsOf(entry.ref));
   }
   std::sort(all.begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
   if (hints.limit > 0 && all.size() > hints.limit) all.resize(hints.limit);
   return all;
 }
@@ -264,14 +300,18 @@ absl::StatusOr<std::vector<std::string>> DbImpl::ListAll(
     const std::function<std::vector<std::string>(const SeriesIndex& index,
                                                  const std::vector<SeriesRef>* refs)>& list) const {
   TINYOBS_RETURN_IF_ERROR(CheckOpen());
+  if (HasNothingIn(range)) return std::vector<std::string>();
   ReaderMutexLock lock(&membership_);
-  TINYOBS_ASSIGN_OR_RETURN(const Selection selection, SelectSeries(matchers, range));
+  const auto list_matching = [&](const SeriesIndex& index) {
+    if (matchers.empty()) return list(index, nullptr);
+    const std::vector<SeriesRef> refs = index.Match(matchers).refs;
+    return list(index, &refs);
+  };
+  // In this order, as in SelectSeries.
   std::vector<std::vector<std::string>> lists;
-  lists.push_back(list(index_, matchers.empty() ? nullptr : &selection.match.refs));
-  for (const auto& group : selection.groups) {
-    const std::vector<SeriesRef> refs = group->Match(matchers).refs;
-    lists.push_back(list(*group, &refs));
-  }
+  lists.push_back(list_matching(index_));
+  TINYOBS_ASSIGN_OR_RETURN(const auto groups, IdleGroups(range));
+  for (const auto& group : groups) lists.push_back(list_matching(*group));
   return Joined(std::move(lists), limit);
 }
 

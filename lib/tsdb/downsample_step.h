@@ -63,11 +63,12 @@ class DownsampleStep {
   }
 
   // Makes the windows of a series anew from its rows in the partition. `rows` is over the tier and
-  // at the first key not before those of the series; it is left behind them.
-  absl::Status DoSeries(SeriesId series, Iterator* rows) {
+  // at the first key not before those of the series; it is left behind them. Chunks that are
+  // damaged are counted by `losses`, unless that is null.
+  absl::Status DoSeries(SeriesId series, Iterator* rows, Losses* losses) {
     const std::string prefix = SeriesPrefix(tier_, partition_, series);
     if (tier_ == Tier::kRaw) {
-      TINYOBS_RETURN_IF_ERROR(maker_.FromSamples(prefix, partition_, rows, &windows_));
+      TINYOBS_RETURN_IF_ERROR(maker_.FromSamples(prefix, partition_, rows, losses, &windows_));
     } else {
       TINYOBS_RETURN_IF_ERROR(own_.Load(series, rows));
       TINYOBS_RETURN_IF_ERROR(own_.Windows(&windows_));

@@ -68,7 +68,7 @@ bool Downsampler::FindWork(int64_t closed_ms) {
   return false;
 }
 
-absl::StatusOr<bool> Downsampler::Step(int64_t closed_ms) {
+absl::StatusOr<bool> Downsampler::Step(int64_t closed_ms, Losses* losses) {
   MutexLock lock(&mutex_);
   MutexLock ageing(&chunks_->ageing_turn());
   if (!FindWork(closed_ms)) {
@@ -76,8 +76,13 @@ absl::StatusOr<bool> Downsampler::Step(int64_t closed_ms) {
     return false;
   }
   const auto [tier, touched] = kPhases[place_.phase];
-  const absl::StatusOr<bool> more = touched ? TouchedStep(tier, place_.partition, &place_.after)
-                                            : PassStep(tier, place_.partition);
+  if (losses != nullptr && chunks_->partitioning(tier).LastMsOf(place_.partition) >=
+                               losses->before_ms[static_cast<size_t>(tier) - 1]) {
+    losses = nullptr;
+  }
+  const absl::StatusOr<bool> more = touched
+                                        ? TouchedStep(tier, place_.partition, &place_.after, losses)
+                                        : PassStep(tier, place_.partition, losses);
   if (more.ok()) {
     if (!*more) Advance();
     return true;
@@ -90,7 +95,7 @@ absl::StatusOr<bool> Downsampler::Step(int64_t closed_ms) {
   return more.status();
 }
 
-absl::StatusOr<bool> Downsampler::PassStep(Tier tier, uint32_t partition) {
+absl::StatusOr<bool> Downsampler::PassStep(Tier tier, uint32_t partition, Losses* losses) {
   MemoryCharge charge(account_);
   charge.Add(batch_bytes_);
   DownsampleStep work(chunks_, account_, tier, partition);
@@ -111,17 +116,39 @@ absl::StatusOr<bool> Downsampler::PassStep(Tier tier, uint32_t partition) {
     work.Begin(CoarserState(tier, partition), /*may_be_there=*/false);
     chunks_->Unstage();
   }
-  const auto rows = RowsBetween(chunks_->store(), SeriesPrefix(tier, partition, next),
-                                PrefixEnd(ChunkPrefix(tier, partition)));
+  const auto rows_from = [&](SeriesId first) {
+    return RowsBetween(chunks_->store(), SeriesPrefix(tier, partition, first),
+                       PrefixEnd(ChunkPrefix(tier, partition)));
+  };
+  auto rows = rows_from(next);
   uint64_t series = 0;
-  while (rows->Valid() && work.batch().size_bytes() < batch_bytes_ &&
-         work.samples() < kStepSamples) {
-    TINYOBS_ASSIGN_OR_RETURN(const ChunkKey key, ParseChunkKey(rows->key()));
-    TINYOBS_RETURN_IF_ERROR(work.DoSeries(key.series, rows.get()));
-    next = key.series + 1;
-    ++series;
+  while (work.batch().size_bytes() < batch_bytes_ && work.samples() < kStepSamples) {
+    if (rows->Valid()) {
+      TINYOBS_ASSIGN_OR_RETURN(const ChunkKey key, ParseChunkKey(rows->key()));
+      TINYOBS_RETURN_IF_ERROR(PassBy(work.DoSeries(key.series, rows.get(), losses), losses));
+      MoveForward(PrefixEnd(SeriesPrefix(tier, partition, key.series)), rows.get());
+      next = key.series + 1;
+      ++series;
+    } else {
+      if (rows->status().ok()) break;
+      TINYOBS_RETURN_IF_ERROR(PassBy(rows->status(), losses));
+      // What lies behind the damage is looked for in ever longer steps, then shorter ones back.
+      SeriesId damaged = next;
+      for (int bit = 0; bit < 64 && !rows->status().ok(); ++bit) {
+        damaged = next;
+        next += std::min(SeriesId{1} << bit, UINT64_MAX - next);
+        rows = rows_from(next);
+      }
+      if (!rows->status().ok()) break;  // there is nothing
+      while (next - damaged > 1) {
+        const SeriesId between = damaged + (next - damaged) / 2;
+        auto rows_between = rows_from(between);
+        const bool is_behind = rows_between->status().ok();
+        (is_behind ? next : damaged) = between;
+        if (is_behind) rows = std::move(rows_between);
+      }
+    }
   }
-  TINYOBS_RETURN_IF_ERROR(rows->status());
   const bool more = rows->Valid();
   MutexLock turn(&chunks_->turn());
   chunks_->Unstage();
@@ -143,7 +170,8 @@ Downsampled Downsampler::CoarserState(Tier tier, uint32_t partition) const {
       ->downsampled;
 }
 
-absl::StatusOr<bool> Downsampler::TouchedStep(Tier tier, uint32_t partition, std::string* after) {
+absl::StatusOr<bool> Downsampler::TouchedStep(Tier tier, uint32_t partition, std::string* after,
+                                              Losses* losses) {
   MemoryCharge charge(account_);
   charge.Add(batch_bytes_);
   DownsampleStep work(chunks_, account_, tier, partition);
@@ -176,7 +204,7 @@ absl::StatusOr<bool> Downsampler::TouchedStep(Tier tier, uint32_t partition, std
       rows = RowsBetween(chunks_->store(), of_series, PrefixEnd(ChunkPrefix(tier, partition)));
     }
     MoveForward(of_series, rows.get());
-    TINYOBS_RETURN_IF_ERROR(work.DoSeries(id, rows.get()));
+    TINYOBS_RETURN_IF_ERROR(PassBy(work.DoSeries(id, rows.get(), losses), losses));
     work.batch().Delete(touched->key());
     *after = std::string(touched->key());
     ++series;
@@ -240,7 +268,7 @@ absl::Status Downsampler::DeleteRange(std::span<const SeriesId> series, TimeRang
           chunks_->Unstage();
           if (counts.downsampled != Downsampled::kYes || counts.touched == 0) break;
         }
-        TINYOBS_ASSIGN_OR_RETURN(more, TouchedStep(tier, partition, &after));
+        TINYOBS_ASSIGN_OR_RETURN(more, TouchedStep(tier, partition, &after, nullptr));
       }
     }
   }

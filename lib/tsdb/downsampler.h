@@ -42,6 +42,7 @@
 #include "lib/base/mutex.h"
 #include "lib/tsdb/chunk_store.h"
 #include "lib/tsdb/key_schema.h"
+#include "lib/tsdb/window_rows.h"
 #include "tinyobs/querier.h"
 #include "tinyobs/stats.h"
 
@@ -58,9 +59,11 @@ class Downsampler {
 
   // A piece of a run, some 10 ms: partitions that ended at or before `closed_ms` are downsampled,
   // what was touched is done again. False: the run is over, the next step begins another. Nothing
-  // is durable before the next flush of the LSM. On an error (DataLoss: a damaged chunk or row) the
-  // partition stays as it is, to be tried again in the next run, and the next step goes on behind.
-  absl::StatusOr<bool> Step(int64_t closed_ms) ABSL_LOCKS_EXCLUDED(mutex_);
+  // is durable before the next flush of the LSM. On an error (DataLoss: damage that is no loss yet)
+  // the partition stays as it is, to be tried again in the next run, and the next step goes on
+  // behind.
+  absl::StatusOr<bool> Step(int64_t closed_ms, Losses* losses = nullptr)
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Of the series (ascending), takes the windows back that overlap `range`, after ChunkStore's
   // DeleteRange: where the samples were dropped, whole windows; where they are there, windows are
@@ -96,10 +99,11 @@ class Downsampler {
   Downsampled CoarserState(Tier tier, uint32_t partition) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(chunks_->turn());
 
-  // Each returns whether there is more in the partition.
-  absl::StatusOr<bool> PassStep(Tier tier, uint32_t partition)
+  // Each returns whether there is more in the partition. `losses`: null = damage is an error.
+  absl::StatusOr<bool> PassStep(Tier tier, uint32_t partition, Losses* losses)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_, chunks_->ageing_turn());
-  absl::StatusOr<bool> TouchedStep(Tier tier, uint32_t partition, std::string* after)
+  absl::StatusOr<bool> TouchedStep(Tier tier, uint32_t partition, std::string* after,
+                                   Losses* losses)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_, chunks_->ageing_turn());
 
   ChunkStore* const chunks_;

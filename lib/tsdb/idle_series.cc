@@ -12,9 +12,6 @@ namespace tinyobs::tsdb {
 
 namespace {
 
-// At which PutDropped asks for another batch.
-constexpr size_t kDropBatchBytes = 1 << 20;
-
 absl::Status BadRow(std::string_view kind, std::string_view key, std::string_view value,
                     std::string_view expected) {
   return absl::DataLossError(StrCat(kind, " row ", EscapeForMessage(key), ": expected ", expected,
@@ -23,152 +20,110 @@ absl::Status BadRow(std::string_view kind, std::string_view key, std::string_vie
 
 }  // namespace
 
-IdleSeries::IdleSeries(lsm::Store* store, uint64_t seed, size_t cache_bytes, MemoryAccount* account)
-    : store_(store), seed_(seed), cache_bytes_(cache_bytes), account_(account) {}
+IdleSeries::IdleSeries(uint64_t seed, size_t cache_bytes, MemoryAccount* account)
+    : seed_(seed), cache_bytes_(cache_bytes), account_(account) {}
 
 IdleSeries::~IdleSeries() {
   if (account_ != nullptr) account_->SetUsed(0);
 }
 
-absl::Status IdleSeries::Load() {
-  const std::string prefix = RowPrefix(RowKind::kIdleGroup);
-  const auto rows = RowsOf(store_, prefix);
+absl::Status IdleSeries::Load(lsm::Store* store, uint32_t dropped_before) {
+  store_ = store;
+  const auto rows = RowsBetween(store_, ChunkPrefix(Tier::kIdle, dropped_before),
+                                PrefixEnd(TierPrefix(Tier::kIdle)));
   MutexLock lock(&mutex_);
-  for (; rows->Valid(); rows->Next()) {
-    ByteReader key(rows->key().substr(prefix.size()));
-    ByteReader value(rows->value());
-    const uint32_t partition = key.BigEndian32();
-    const uint64_t count = value.BoundedVarint64(uint64_t{kMaxSeriesRef} + 1);
-    if (!key.ok() || !key.empty() || !value.ok() || !value.empty()) {
-      return BadRow("idle group", rows->key(), rows->value(), "a partition and a count");
+  while (rows->Valid()) {
+    const std::string prefix(rows->key().substr(0, kChunkPrefixBytes));
+    if (prefix.size() < kChunkPrefixBytes) {
+      return BadRow("idle series", rows->key(), rows->value(), "a partition and an id");
     }
-    Group& group = groups_[partition];
-    group.count = count;
-    group.dropping = count == 0;
-    group.newest_ms = INT64_MAX;  // not known
-    size_ += count;
+    groups_[LoadBigEndian32(prefix.data() + 1)].newest_ms = INT64_MAX;  // not known
+    rows->Seek(PrefixEnd(prefix));
   }
+  loaded_ = true;
   return rows->status();
 }
 
-uint64_t IdleSeries::size() const {
+bool IdleSeries::empty() const {
   MutexLock lock(&mutex_);
-  return size_;
+  return groups_.empty();
 }
 
-IdleSeries::Staged* IdleSeries::Stage(uint32_t partition) {
-  const auto [at, is_new] = staged_.try_emplace(partition);
-  if (is_new) {
-    MutexLock lock(&mutex_);
-    Group& group = groups_[partition];
-    group.changing = true;
-    at->second = {group.count, group.newest_ms, group.dropping, false};
-  }
-  return &at->second;
-}
-
-void IdleSeries::PutCounts(lsm::WriteBatch* batch) const {
-  for (const auto& [partition, staged] : staged_) {
-    std::string value;
-    PutVarint64(&value, staged.count);
-    if (staged.gone || (staged.count == 0 && !staged.dropping)) {
-      batch->Delete(IdleGroupRowKey(partition));
-    } else {
-      batch->Put(IdleGroupRowKey(partition), value);
-    }
-  }
+void IdleSeries::Stage(uint32_t partition, int64_t newest_ms) {
+  staged_.insert(partition);
+  MutexLock lock(&mutex_);
+  Group& group = groups_[partition];
+  group.changing = true;
+  group.newest_ms = std::max(group.newest_ms, newest_ms);
 }
 
 void IdleSeries::PutIdle(std::span<const Series> series, lsm::WriteBatch* batch) {
   for (const Series& idle : series) {
-    const SeriesKey key = SeriesKeyOfCanonicalBytes(idle.canonical_labels, seed_);
     std::string partition;
     PutBigEndian32(&partition, idle.partition);
     batch->Put(IdleSeriesKey(idle.partition, idle.id), idle.canonical_labels);
-    batch->Put(IdleLookupKey(key, idle.id), partition);
-    Staged* const staged = Stage(idle.partition);
-    ++staged->count;
-    staged->newest_ms = std::max(staged->newest_ms, idle.last_ms);
+    batch->Put(IdleLookupKey(SeriesKeyOfCanonicalBytes(idle.canonical_labels, seed_), idle.id),
+               partition);
+    Stage(idle.partition, idle.last_ms);
   }
-  PutCounts(batch);
 }
 
 absl::Status IdleSeries::PutRevived(std::string_view canonical_labels, lsm::WriteBatch* batch) {
-  const SeriesKey key = SeriesKeyOfCanonicalBytes(canonical_labels, seed_);
   TINYOBS_ASSIGN_OR_RETURN(const auto all_found, Find({&canonical_labels, 1}));
   const std::optional<Found>& found = all_found.front();
   if (!found.has_value()) return absl::OkStatus();
   batch->Delete(IdleSeriesKey(found->partition, found->id));
-  batch->Delete(IdleLookupKey(key, found->id));
-  Staged* const staged = Stage(found->partition);
-  if (staged->count > 0) --staged->count;
-  PutCounts(batch);
+  batch->Delete(IdleLookupKey(SeriesKeyOfCanonicalBytes(canonical_labels, seed_), found->id));
+  Stage(found->partition, INT64_MIN);
   return absl::OkStatus();
-}
-
-absl::StatusOr<bool> IdleSeries::PutDropped(uint32_t partition, lsm::WriteBatch* batch) {
-  std::vector<uint32_t> dropped;
-  {
-    MutexLock lock(&mutex_);
-    for (const auto& [number, group] : groups_) {
-      if (number < partition) dropped.push_back(number);
-    }
-  }
-  for (const uint32_t number : dropped) {
-    const std::string prefix = ChunkPrefix(Tier::kIdle, number);
-    if (!drop_from_.empty() && prefix < drop_from_.substr(0, prefix.size())) continue;  // done
-    const auto rows = RowsOf(store_, prefix);
-    const bool goes_on = drop_from_.starts_with(prefix);
-    if (goes_on) rows->Seek(drop_from_);
-    Staged* const staged = Stage(number);
-    staged->gone = !goes_on && !rows->Valid();
-    staged->count = 0;
-    staged->dropping = !staged->gone;
-    for (; rows->Valid(); rows->Next()) {
-      if (batch->size_bytes() >= kDropBatchBytes) {
-        drop_from_ = std::string(rows->key());
-        PutCounts(batch);
-        return true;
-      }
-      ByteReader id(rows->key().substr(prefix.size()));
-      batch->Delete(
-          IdleLookupKey(SeriesKeyOfCanonicalBytes(rows->value(), seed_), id.BigEndian64()));
-    }
-    TINYOBS_RETURN_IF_ERROR(rows->status());
-  }
-  drop_from_.clear();
-  PutCounts(batch);
-  return false;
 }
 
 void IdleSeries::Publish() {
   const uint64_t sequence = store_->NewSnapshot()->sequence();
   MutexLock lock(&mutex_);
-  for (const auto& [partition, staged] : staged_) {
+  for (const uint32_t partition : staged_) {
     Group& group = groups_[partition];
-    Forget(&group);
-    size_ += staged.count - group.count;
-    group.count = staged.count;
-    group.newest_ms = staged.newest_ms;
-    group.dropping = staged.dropping;
+    Unload(&group);
     group.valid_from = sequence;
     group.changing = false;
-    if (staged.gone) groups_.erase(partition);
   }
   staged_.clear();
 }
 
 void IdleSeries::Discard() {
   MutexLock lock(&mutex_);
-  for (const auto& [partition, staged] : staged_) groups_[partition].changing = false;
+  for (const uint32_t partition : staged_) groups_[partition].changing = false;
   staged_.clear();
-  drop_from_.clear();
+}
+
+bool IdleSeries::Hide(uint32_t partition) {
+  MutexLock lock(&mutex_);
+  const auto end = groups_.lower_bound(partition);
+  for (auto at = groups_.begin(); at != end; ++at) {
+    at->second.hidden = true;
+    Unload(&at->second);
+  }
+  return end != groups_.begin();
+}
+
+void IdleSeries::Forget(uint32_t partition) {
+  MutexLock lock(&mutex_);
+  groups_.erase(groups_.begin(), groups_.lower_bound(partition));
+}
+
+bool IdleSeries::IsGarbage(std::string_view key, std::string_view value) const {
+  static constexpr char kLookup[] = {0, static_cast<char>(RowKind::kIdle)};
+  if (!key.starts_with(std::string_view(kLookup, sizeof(kLookup))) || value.size() != 4) {
+    return false;
+  }
+  MutexLock lock(&mutex_);
+  return loaded_ && !groups_.contains(LoadBigEndian32(value.data()));
 }
 
 absl::StatusOr<std::vector<std::optional<IdleSeries::Found>>> IdleSeries::Find(
     std::span<const std::string_view> canonical_labels) const {
   std::vector<std::optional<Found>> all_found(canonical_labels.size());
-  if (all_found.empty() || size() == 0) return all_found;
+  if (all_found.empty() || empty()) return all_found;
   // In the order of the rows: all filters at once need not fit in memory.
   std::vector<std::pair<std::string, size_t>> wanted;  // prefix of the rows, place in the answer
   wanted.reserve(canonical_labels.size());
@@ -203,7 +158,7 @@ absl::StatusOr<bool> IdleSeries::Has(const Found& series, std::string_view canon
   {
     MutexLock lock(&mutex_);
     const auto group = groups_.find(series.partition);
-    if (group == groups_.end() || group->second.dropping) return false;
+    if (group == groups_.end() || group->second.hidden) return false;
   }
   std::string labels;
   const absl::Status status = store_->Get(IdleSeriesKey(series.partition, series.id), &labels);
@@ -218,7 +173,7 @@ absl::Status IdleSeries::ForEach(uint32_t partition,
   {
     MutexLock lock(&mutex_);
     for (const auto& [number, group] : groups_) {
-      if (number < partition && !group.dropping) groups.push_back(number);
+      if (number < partition && !group.hidden) groups.push_back(number);
     }
   }
   for (const uint32_t number : groups) {
@@ -265,7 +220,7 @@ absl::StatusOr<std::vector<std::shared_ptr<const SeriesIndex>>> IdleSeries::Grou
     MutexLock lock(&mutex_);
     for (auto at = groups_.lower_bound(partition); at != groups_.end(); ++at) {
       Group& group = at->second;
-      if (group.dropping || group.newest_ms < from_ms) continue;
+      if (group.hidden || group.newest_ms < from_ms) continue;
       if (group.index != nullptr && !group.changing && sequence >= group.valid_from) {
         group.last_use = ++uses_;
         if (group.index->size() > 0) groups.push_back(group.index);
@@ -282,7 +237,7 @@ absl::StatusOr<std::vector<std::shared_ptr<const SeriesIndex>>> IdleSeries::Grou
   return groups;
 }
 
-void IdleSeries::Forget(Group* group) const {
+void IdleSeries::Unload(Group* group) const {
   cached_bytes_ -= group->bytes;
   group->bytes = 0;
   group->index.reset();
@@ -294,8 +249,11 @@ void IdleSeries::Keep(uint32_t partition, uint64_t sequence,
   MutexLock lock(&mutex_);
   const auto at = groups_.find(partition);
   // Changed since the snapshot, or being changed: right for that snapshot only.
-  if (at == groups_.end() || at->second.changing || sequence < at->second.valid_from) return;
-  Forget(&at->second);
+  if (at == groups_.end() || at->second.hidden || at->second.changing ||
+      sequence < at->second.valid_from) {
+    return;
+  }
+  Unload(&at->second);
   at->second.bytes = index->MemoryBytes();
   at->second.index = std::move(index);
   at->second.last_use = ++uses_;
@@ -308,7 +266,7 @@ void IdleSeries::Keep(uint32_t partition, uint64_t sequence,
       if (oldest == nullptr || group.last_use < oldest->last_use) oldest = &group;
     }
     if (oldest == nullptr) break;
-    Forget(oldest);
+    Unload(oldest);
   }
 }
 

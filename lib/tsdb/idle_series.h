@@ -4,12 +4,14 @@
 // are kept as long as any. In the index each would cost its 100 bytes for good. So a series that is
 // idle for some partitions moves into the LSM, under a tier of its own and grouped by the partition
 // of its last sample: a query from then on needs the group, an older one too, and when that
-// partition expires, the group leaves with it, by unlinking files. In memory stays a count per
-// group; groups that queries ask for are loaded as small indexes and kept while there is room.
+// partition expires, the group leaves with it, by unlinking files. In memory stays which groups
+// there are; those that queries ask for are loaded as small indexes and kept while there is room.
 //
 //   04 | last partition | series id    -> labels
 //   00 'i' | fingerprint | series id   -> last partition     finds the one with given labels
-//   00 'g' | last partition            -> count, 0 = being dropped
+//
+// What the second kind says is believed only when the first kind has it, too. So when a group has
+// gone nobody need look for the rows that point to it: compactions leave them out as they come by.
 //
 // A series that gets samples again is found here by its labels, and comes back into the index under
 // a new ref and its old id; so one label set has one id, always. Until the catalog has written its
@@ -29,8 +31,8 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -59,29 +61,35 @@ class IdleSeries {
   };
 
   // Groups are kept up to `cache_bytes`, and while `account` (may be null) is not over; groups that
-  // queries hold come on top. `store` must outlive this and be opened with PartitionPrefix.
-  IdleSeries(lsm::Store* store, uint64_t seed, size_t cache_bytes, MemoryAccount* account);
+  // queries hold come on top.
+  IdleSeries(uint64_t seed, size_t cache_bytes, MemoryAccount* account);
   ~IdleSeries();
 
-  // Reads the counts. Call once, before anything else. DataLoss.
-  absl::Status Load();
+  // Finds the groups of `store`, but for those before `dropped_before`: a drop that was cut short
+  // takes them along. Call once, before anything else but IsGarbage. `store` must be opened with
+  // PartitionPrefix and outlive this, but for the destructor. DataLoss.
+  absl::Status Load(lsm::Store* store, uint32_t dropped_before = 0);
 
-  uint64_t size() const;
+  bool empty() const;
 
   // --- One thread. Each adds to `batch`; then, once that is written, Publish, or, if it was not,
   // Discard.
   // Moves series here. Their rows in the catalog are removed in the same batch, by the caller.
-  // REQUIRES: not here; no partition that is being dropped.
+  // REQUIRES: not here; no partition that is hidden.
   void PutIdle(std::span<const Series> series, lsm::WriteBatch* batch);
   // The series with these labels is in the index again, and its row in this batch. No effect when
   // it is not here. Errors of Find.
   absl::Status PutRevived(std::string_view canonical_labels, lsm::WriteBatch* batch);
-  // Before the range of the groups before `partition` is dropped: they are seen no more, and what
-  // else the LSM has of them goes. True: there is more, write this batch and call again. Rows of
-  // groups that were dropped go the next time. DataLoss and other errors of reading: Discard.
-  absl::StatusOr<bool> PutDropped(uint32_t partition, lsm::WriteBatch* batch);
   void Publish();
   void Discard();
+
+  // --- Dropping the range of the groups before `partition`. First they are seen no more (true:
+  // there are any), ...
+  bool Hide(uint32_t partition);
+  // ... and when they have gone, durably, so may what points to them.
+  void Forget(uint32_t partition);
+  // The LSM's compaction filter: the row points to a group that is not there.
+  bool IsGarbage(std::string_view key, std::string_view value) const;
 
   // Of each of these label sets the idle series that has it. Costs nothing when there are none;
   // else a look at the filters of the LSM's tables, each of which is opened once for all of them:
@@ -102,9 +110,8 @@ class IdleSeries {
 
  private:
   struct Group {
-    uint64_t count = 0;
     int64_t newest_ms = INT64_MIN;  // no sample of its series is newer
-    bool dropping = false;
+    bool hidden = false;
     // What is loaded is right for snapshots from `valid_from` on, unless it is being changed.
     bool changing = false;
     uint64_t valid_from = 0;
@@ -112,35 +119,25 @@ class IdleSeries {
     size_t bytes = 0;                          // of it
     uint64_t last_use = 0;
   };
-  struct Staged {
-    uint64_t count = 0;
-    int64_t newest_ms = INT64_MIN;
-    bool dropping = false;
-    bool gone = false;
-  };
-
   absl::StatusOr<bool> Has(const Found& series, std::string_view canonical_labels) const;
-  Staged* Stage(uint32_t partition) ABSL_LOCKS_EXCLUDED(mutex_);
-  void PutCounts(lsm::WriteBatch* batch) const;
+  void Stage(uint32_t partition, int64_t newest_ms) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<std::shared_ptr<const SeriesIndex>> LoadGroup(uint32_t partition,
                                                                const lsm::Snapshot& snapshot) const;
   void Keep(uint32_t partition, uint64_t sequence, std::shared_ptr<const SeriesIndex> index) const
       ABSL_LOCKS_EXCLUDED(mutex_);
-  void Forget(Group* group) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Unload(Group* group) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  lsm::Store* const store_;
+  lsm::Store* store_ = nullptr;  // from Load on
   const uint64_t seed_;
   const size_t cache_bytes_;
   MemoryAccount* const account_;
 
-  // The leader's, until Publish or Discard.
-  std::map<uint32_t, Staged> staged_;
-  std::string drop_from_;  // where PutDropped goes on; empty = at the beginning
+  std::set<uint32_t> staged_;  // groups that change; the leader's, until Publish or Discard
 
   mutable Mutex mutex_;
+  bool loaded_ ABSL_GUARDED_BY(mutex_) = false;
   // Those that revival has emptied stay until the next open, for snapshots from before.
   mutable std::map<uint32_t, Group> groups_ ABSL_GUARDED_BY(mutex_);
-  uint64_t size_ ABSL_GUARDED_BY(mutex_) = 0;
   mutable size_t cached_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   mutable uint64_t uses_ ABSL_GUARDED_BY(mutex_) = 0;
 };

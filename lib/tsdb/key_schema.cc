@@ -90,12 +90,6 @@ std::string IdleLookupKey(const SeriesKey& key, SeriesId id) {
   return bytes;
 }
 
-std::string IdleGroupRowKey(uint32_t partition) {
-  std::string key = RowPrefix(RowKind::kIdleGroup);
-  PutBigEndian32(&key, partition);
-  return key;
-}
-
 std::string_view PartitionPrefix(std::string_view key) {
   if (key.empty() || key[0] == kMetadataByte) return key.substr(0, 1);
   return key.substr(0, kChunkPrefixBytes);

@@ -51,7 +51,6 @@ enum class RowKind : uint8_t {
   kPartition = 'p',       // + tier u8 + partition u32 BE -> counts and time range
   kNext = 'n',            // -> next ref, next metric id
   kIdle = 'i',            // + fingerprint 2 x u64 BE + series id u64 BE -> partition
-  kIdleGroup = 'g',       // + partition u32 BE -> number of its idle series
   kHead = 'h',            // -> newest segment and checkpoint of the head's files
   kTouched = 't',         // + tier u8 + partition u32 BE + series id u64 BE -> nothing
   kDropped = 'x',         // + tier u8 -> two partitions u32 BE: before the first all has gone for
@@ -86,11 +85,10 @@ std::string DroppedRowKey(Tier tier);
 // `partition` and `series` are of the rows themselves; TouchedPrefix: of all of a partition.
 std::string TouchedRowKey(Tier tier, uint32_t partition, SeriesId series);
 std::string TouchedPrefix(Tier tier, uint32_t partition);
-// Of a idle series: its row in the group of its last partition, and the row that finds it.
+// Of an idle series: its row in the group of its last partition, and the row that finds it.
 std::string IdleSeriesKey(uint32_t partition, SeriesId id);
 std::string IdleLookupPrefix(const SeriesKey& key);
 std::string IdleLookupKey(const SeriesKey& key, SeriesId id);
-std::string IdleGroupRowKey(uint32_t partition);
 // What all rows of a kind begin with; the rows are [prefix, PrefixEnd(prefix)),
 // coding.h.
 std::string RowPrefix(RowKind kind);

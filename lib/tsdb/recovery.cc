@@ -61,7 +61,7 @@ absl::Status DbImpl::LoadSeries(uint64_t checkpoint) {
   TINYOBS_RETURN_IF_ERROR(fits(status));
   TINYOBS_RETURN_IF_ERROR(chunks_->Load(read_only_));
   TINYOBS_RETURN_IF_ERROR(CountAgain(twins));
-  TINYOBS_RETURN_IF_ERROR(idle_->Load());
+  TINYOBS_RETURN_IF_ERROR(idle_.Load(store_.get(), chunks_->unfinished_drop()[Tier::kIdle]));
   // Windows, too: series of which nothing else is left are not older than those.
   for (const Tier tier : kDataTiers) {
     horizon_ms_ = std::max(horizon_ms_, chunks_->Totals(tier).newest_ms);
@@ -90,7 +90,7 @@ absl::Status DbImpl::CountSeries(bool any_in_both) {
     const Matcher matcher = Matcher::Metric(metric);
     cardinality_.Add(metric, index_.Match({&matcher, 1}).refs.size());
   }
-  const absl::Status counted = idle_->ForEach(UINT32_MAX, [&](const IdleSeries::Series& series) {
+  const absl::Status counted = idle_.ForEach(UINT32_MAX, [&](const IdleSeries::Series& series) {
     const std::string_view labels = series.canonical_labels;
     if (any_in_both && index_.Find(labels, index_.KeyOf(labels)).has_value()) return;
     cardinality_.Add(MetricOf(labels), 1);
@@ -258,12 +258,12 @@ absl::Status DbImpl::ReplayHead(HeadReplay* replay) {
 absl::Status DbImpl::ForgetIdle(std::span<const NewSeries> created) {
   std::vector<std::string_view> labels;
   for (const NewSeries& series : created) labels.push_back(series.canonical_labels);
-  TINYOBS_ASSIGN_OR_RETURN(const auto found, idle_->Find(labels));
+  TINYOBS_ASSIGN_OR_RETURN(const auto found, idle_.Find(labels));
   for (size_t i = 0; i < created.size(); ++i) {
     if (!found[i].has_value() || found[i]->id == created[i].id) continue;
     if (!head_.Contains(created[i].ref)) continue;  // a repair could not make it
     lsm::WriteBatch batch;
-    TINYOBS_RETURN_IF_ERROR(idle_->PutRevived(labels[i], &batch));
+    TINYOBS_RETURN_IF_ERROR(idle_.PutRevived(labels[i], &batch));
     TINYOBS_RETURN_IF_ERROR(WriteIdle(batch));
   }
   return absl::OkStatus();

@@ -7,7 +7,6 @@
 // the counts of the partitions, and the least numbers that are free. The head's damaged files get a
 // second name in `head/lost` before the checkpoint that replaces them takes the first one away.
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
@@ -85,15 +84,11 @@ absl::Status DbImpl::CountAgain(std::span<const SeriesId> twins) {
   return store_->Write(lsm::kUnlogged, batch);
 }
 
-// The rows that find an idle series and count its group follow from its row in the group. Newest
-// groups first: of two with the same labels, of which one had been deleted, the newer counts.
+// The rows that find idle series follow from those in the groups. Newest groups first: of two with
+// the same labels, of which one had been deleted, the newer counts.
 absl::Status DbImpl::CountIdleAgain(lsm::WriteBatch* batch) {
-  const auto groups = RowsOf(store_.get(), RowPrefix(RowKind::kIdleGroup));
-  for (; groups->Valid(); groups->Next()) batch->Delete(groups->key());
-  TINYOBS_RETURN_IF_ERROR(groups->status());
   const auto rows = RowsOf(store_.get(), TierPrefix(Tier::kIdle));
   absl::flat_hash_set<std::string> seen;
-  std::map<uint32_t, uint64_t> counts;
   for (rows->SeekToLast(); rows->Valid(); rows->Prev()) {
     ByteReader key(rows->key().substr(1));
     const uint32_t partition = key.BigEndian32();
@@ -108,16 +103,10 @@ absl::Status DbImpl::CountIdleAgain(lsm::WriteBatch* batch) {
       std::string value;
       PutBigEndian32(&value, partition);
       batch->Put(IdleLookupKey(fingerprint, id), value);
-      ++counts[partition];
     }
     if (batch->size_bytes() < kBatchBytes) continue;
     TINYOBS_RETURN_IF_ERROR(store_->Write(lsm::kUnlogged, *batch));
     batch->Clear();
-  }
-  for (const auto& [partition, count] : counts) {
-    std::string value;
-    PutVarint64(&value, count);
-    batch->Put(IdleGroupRowKey(partition), value);
   }
   return rows->status();
 }

@@ -14,6 +14,10 @@
 // it. And on the floor: it is raised before what the head has is sealed, and asked by the leader of
 // the commits, so between the look whether windows are made and the drop nothing old can come in.
 //
+// What is damaged makes a run fail, and its partition stays, for somebody to repair it; but once it
+// has expired and the runs go on failing it holds up what is behind it no longer: then windows are
+// made of the rest, and the loss is counted and logged.
+//
 // When the disk is full, the same way of dropping is used with another choice: the oldest.
 #include <algorithm>
 #include <utility>
@@ -30,6 +34,14 @@ constexpr uint64_t kReserveFraction = 8;
 constexpr uint64_t kLogFraction = 8;
 // Between attempts to make room that found nothing to drop.
 constexpr int64_t kRoomRetryMs = 30'000;
+// Of runs: a minute after open, when a program that just started has better to do, and hourly. One
+// that failed is tried again soon, because most causes pass; and then at leisure, because the
+// others do not, and the log would be full of them.
+constexpr int64_t kFirstRunMs = 60'000;
+constexpr int64_t kRunPeriodMs = 3'600'000;
+constexpr int64_t kRunRetryMs = 30'000;
+// Runs that fail before damage is taken for a loss: a quarter of an hour.
+constexpr int kFailuresBeforeLoss = 5;
 }  // namespace
 
 uint64_t DbImpl::CommitRoomBytes() const {
@@ -80,9 +92,9 @@ void DbImpl::StartAgeing() {
   if (dropped_before > 0) RaiseFloor(partitioning_.StartOfNumber(dropped_before));
   if (!Ages()) return;
   MutexLock turn(&ageing_);
-  schedule_ = AgeingSchedule(MonotonicMs());
+  next_run_ms_ = MonotonicMs() + kFirstRunMs;
   MutexLock lock(&state_);
-  downsampling_.next_run_ms = clock_->NowMs() + schedule_.next_ms() - MonotonicMs();
+  downsampling_.next_run_ms = clock_->NowMs() + kFirstRunMs;
 }
 
 // --- a run
@@ -107,8 +119,18 @@ absl::Status DbImpl::Downsample() {
   }
 }
 
-void DbImpl::BeginRun(int64_t closed_ms) {
-  run_ = {AgeingPhase::kSeal, closed_ms, clock_->NowMs(), MonotonicMs(), absl::OkStatus()};
+void DbImpl::BeginRun(int64_t closed_ms, bool for_room) {
+  run_ = {AgeingPhase::kSeal, closed_ms, clock_->NowMs(), MonotonicMs(), {}, absl::OkStatus()};
+  if (failures_ < kFailuresBeforeLoss) return;
+  run_.losses.before_ms = ExpiredMs();
+  for (size_t i = 0; for_room && i < kDataTiers.size(); ++i) {
+    const auto partitions = chunks_->Counts(kDataTiers[i]);
+    if (partitions.empty()) continue;
+    int64_t* const before_ms = &run_.losses.before_ms[i];
+    *before_ms = std::max(
+        *before_ms, chunks_->partitioning(kDataTiers[i]).LastMsOf(partitions.front().first) + 1);
+    return;
+  }
 }
 
 void DbImpl::RunStep() {
@@ -121,7 +143,7 @@ void DbImpl::RunStep() {
       run_.phase = options_.downsampling ? AgeingPhase::kDownsample : AgeingPhase::kExpire;
       break;
     case AgeingPhase::kDownsample: {
-      const absl::StatusOr<bool> more = downsampler_->Step(run_.closed_ms);
+      const absl::StatusOr<bool> more = downsampler_->Step(run_.closed_ms, &run_.losses);
       status = more.status();
       if (more.ok() && !*more) run_.phase = AgeingPhase::kExpire;
       break;
@@ -143,8 +165,15 @@ void DbImpl::EndRun(absl::Status status) {
   run_.status.Update(status);
   run_.phase = AgeingPhase::kNone;
   const bool ok = run_.status.ok();
-  schedule_.Ended(ok, MonotonicMs());
+  failures_ = ok ? 0 : failures_ + 1;
+  const int64_t pause_ms =
+      ok ? kRunPeriodMs : std::min(kRunPeriodMs, kRunRetryMs << std::min(failures_ - 1, 16));
+  next_run_ms_ = MonotonicMs() + pause_ms;
   const std::string error(FromAbsl(run_.status.message()));
+  if (run_.losses.count > 0) {
+    Log(StrCat(path_, ": windows were made without what is damaged in partitions that leave, ",
+               run_.losses.count, " losses: ", FromAbsl(run_.losses.last.message())));
+  }
   if (!ok) Log(StrCat(path_, ": downsampling or expiry failed, to be tried again: ", error));
   MutexLock lock(&state_);
   DownsamplingStats& stats = downsampling_;
@@ -152,8 +181,9 @@ void DbImpl::EndRun(absl::Status status) {
   stats.last_run_ms = run_.started_ms;
   stats.last_run_took_ms = MonotonicMs() - run_.started_monotonic_ms;
   stats.last_error = error;
-  stats.consecutive_failures = schedule_.failures();
-  stats.next_run_ms = clock_->NowMs() + schedule_.next_ms() - MonotonicMs();
+  stats.consecutive_failures = static_cast<uint64_t>(failures_);
+  stats.next_run_ms = clock_->NowMs() + pause_ms;
+  stats.damage_passed_by += run_.losses.count;
   if (ok) stats.last_success_ms = run_.started_ms;
 }
 
@@ -170,7 +200,7 @@ absl::Status DbImpl::SealEnded(int64_t closed_ms) {
 bool DbImpl::AgeingStep() {
   MutexLock turn(&ageing_);
   if (run_.phase == AgeingPhase::kNone) {
-    if (!Ages() || MonotonicMs() < schedule_.next_ms()) return RoomStep();
+    if (!Ages() || MonotonicMs() < next_run_ms_) return RoomStep();
     BeginRun(clock_->NowMs() - GraceMs());
   }
   RunStep();
@@ -201,15 +231,19 @@ absl::StatusOr<bool> DbImpl::AgeingRound() {
 
 // --- dropping
 
-absl::Status DbImpl::Expire() {
+// Before which samples and windows have expired.
+DbImpl::TierTimes DbImpl::ExpiredMs() const {
   const auto before_ms = [now_ms = clock_->NowMs()](int64_t kept_ms) {
     return kept_ms > 0 ? now_ms - kept_ms : INT64_MIN;
   };
   const Retention& kept = options_.retention;
+  return {before_ms(kept.raw_ms), before_ms(kept.five_minutes_ms), before_ms(kept.one_hour_ms)};
+}
+
+absl::Status DbImpl::Expire() {
   MutexLock turn(&upkeep_);
   TINYOBS_RETURN_IF_ERROR(CheckWritable());
-  const auto dropped = DropAged(
-      {before_ms(kept.raw_ms), before_ms(kept.five_minutes_ms), before_ms(kept.one_hour_ms)});
+  const auto dropped = DropTiers(ExpiredMs(), /*only_made=*/true);
   TINYOBS_RETURN_IF_ERROR(dropped.status());
   MutexLock lock(&state_);
   for (size_t i = 0; i < dropped->size(); ++i) retention_.partitions_expired[i] += (*dropped)[i];
@@ -217,7 +251,7 @@ absl::Status DbImpl::Expire() {
 }
 
 // Not beyond the first partition whose windows are not made, as there would be none of it then.
-int64_t DbImpl::DroppableUntil(Tier tier, int64_t time_ms) const {
+int64_t DbImpl::MadeUntil(Tier tier, int64_t time_ms) const {
   if (!options_.downsampling || tier == Tier::kOneHour) return time_ms;
   // What came for times that had been dropped before, with the floor off, is in no window.
   const uint32_t dropped_before = chunks_->DroppedBefore(tier);
@@ -227,34 +261,6 @@ int64_t DbImpl::DroppableUntil(Tier tier, int64_t time_ms) const {
     if (partition >= dropped_before && !counts.InCoarser()) return start_ms;
   }
   return time_ms;
-}
-
-absl::StatusOr<DbImpl::TierCounts> DbImpl::DropAged(const TierTimes& times) {
-  const auto ends = [&] {
-    return chunks_->EndsAt(DroppableUntil(Tier::kRaw, times[0]),
-                           DroppableUntil(Tier::kFiveMinutes, times[1]), times[2]);
-  };
-  const auto count = [this](const ChunkStore::DropEnds& before) {
-    TierCounts counts{};
-    for (size_t i = 0; i < kDataTiers.size(); ++i) {
-      for (const auto& [partition, unused] : chunks_->Counts(kDataTiers[i])) {
-        counts[i] += partition < before[kDataTiers[i]] ? 1 : 0;
-      }
-    }
-    return counts;
-  };
-  if (count(ends()) == TierCounts{}) return TierCounts{};
-  // Late samples that the head still has of these times are not in the windows: with them sealed,
-  // and none coming any more, the second look is the one that counts.
-  const int64_t kept_ms = partitioning_.StartOfNumber(ends()[Tier::kRaw]);
-  RaiseFloor(kept_ms);
-  TINYOBS_RETURN_IF_ERROR(FreezeBefore(kept_ms).status());
-  TINYOBS_RETURN_IF_ERROR(sealer_->All());
-  const ChunkStore::DropEnds now = ends();
-  const TierCounts counts = count(now);
-  if (counts == TierCounts{}) return counts;
-  TINYOBS_RETURN_IF_ERROR(DropTiers(now));
-  return counts;
 }
 
 // --- room
@@ -276,7 +282,7 @@ bool DbImpl::RoomStep() {
     return false;
   }
   if (!options_.downsampling) return false;
-  BeginRun(clock_->NowMs());  // after which there may be something
+  BeginRun(clock_->NowMs(), /*for_room=*/true);  // after which there may be something
   return true;
 }
 
@@ -295,7 +301,7 @@ absl::StatusOr<uint64_t> DbImpl::DropOldest(uint64_t wanted_bytes) {
       times[i] = cut.LastMsOf(partition) + 1;
       bytes += chunks_->BytesOf(kDataTiers[i], partition);
     }
-    TINYOBS_ASSIGN_OR_RETURN(const TierCounts counts, DropAged(times));
+    TINYOBS_ASSIGN_OR_RETURN(const TierCounts counts, DropTiers(times, /*only_made=*/true));
     if (counts[i] == 0) return 0;  // its windows are not made yet
     Log(StrCat(path_, ": the limit of ", options_.max_storage_bytes,
                " bytes is near: dropped the oldest ", counts[i], " partitions of ",

@@ -32,6 +32,20 @@ SeriesId SeriesNames::IdOf(SeriesRef ref) const {
   return series == nullptr ? 0 : series->id;
 }
 
+std::vector<SeriesId> SeriesNames::IdsOf(std::span<const SeriesRef> refs) const {
+  constexpr size_t kPerHold = 1024;  // the lock costs more than a series does
+  std::vector<SeriesId> ids;
+  ids.reserve(refs.size());
+  while (ids.size() < refs.size()) {
+    ReaderMutexLock lock(&index_->lock_);
+    for (const size_t stop = std::min(refs.size(), ids.size() + kPerHold); ids.size() < stop;) {
+      const SeriesTable::Series* const series = table_->EntryOf(refs[ids.size()]);
+      ids.push_back(series == nullptr ? 0 : series->id);
+    }
+  }
+  return ids;
+}
+
 Labels SeriesNames::LabelsOf(SeriesRef ref) const {
   ReaderMutexLock lock(&index_->lock_);
   return LabelsFrom(*table_, ref);

@@ -52,6 +52,8 @@ class SeriesNames {
  public:
   // 0 when there was no such series.
   SeriesId IdOf(SeriesRef ref) const;
+  // Of each of them, in their order.
+  std::vector<SeriesId> IdsOf(std::span<const SeriesRef> refs) const;
   // Empty when there was no such series.
   Labels LabelsOf(SeriesRef ref) const;
 

@@ -10,11 +10,6 @@ namespace tinyobs::tsdb {
 
 namespace {
 
-absl::Status OverBudget(const absl::Status& exhausted) {
-  return QueryLimitError(StrCat("a series of the query does not fit into memory; ask for a ",
-                                "shorter range: ", FromAbsl(exhausted.message())));
-}
-
 // A window with all its columns.
 constexpr size_t kWindowBytes = 11 * sizeof(int64_t);
 
@@ -38,6 +33,17 @@ double PointOf(const Windows& windows, size_t i, WindowValue value) {
 }
 
 }  // namespace
+
+absl::Status SeriesSetImpl::MemoryError(std::string_view message, bool alone) {
+  return alone ? QueryLimitError(message) : MemoryExhaustedError(message);
+}
+
+absl::Status SeriesSetImpl::OverBudget(const absl::Status& exhausted) const {
+  const size_t own = source_.instant->head_charge.bytes() + columns_charge_.bytes();
+  return MemoryError(StrCat("a series of the query does not fit into memory; ask for a shorter ",
+                            "range: ", FromAbsl(exhausted.message())),
+                     /*alone=*/source_.memory->used() <= own);
+}
 
 SeriesSetImpl::SeriesSetImpl(Source source)
     : source_(std::move(source)), columns_charge_(source_.memory) {}

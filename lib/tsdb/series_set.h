@@ -2,7 +2,8 @@
 // and windows of the coarser tiers, each for the times that the plan (read_plan.h) gave it.
 //
 // Memory: what the head pinned (encoded), plus one series' samples in the range; both are charged
-// to the queries' account, and a series that does not fit ends the query with QueryLimitError.
+// to the queries' account. A query that does not fit ends with ResourceExhausted, which is a limit
+// (IsQueryLimit) when nobody else has anything on the account.
 // Chunks are read and decoded as the caller moves on. In the order of ids the LSM is read from
 // front to back; in the order of labels each series costs a seek in each partition.
 #ifndef TINYOBS_LIB_TSDB_SERIES_SET_H_
@@ -64,6 +65,8 @@ class SeriesSetImpl : public SeriesSet {
 
   // Brings `entries` into the order of labels.
   static void SortByLabels(const Instant& instant, std::vector<Entry>* entries);
+  // `alone`: nobody else took memory, so it would be the same again.
+  static absl::Status MemoryError(std::string_view message, bool alone);
 
   bool Next() override;
   const Labels& labels() const override { return labels_; }
@@ -80,6 +83,7 @@ class SeriesSetImpl : public SeriesSet {
   // Turns windows_ into points of columns_.
   void DrawWindows(WindowValue value);
   WindowValue ValueFor(std::string_view metric) const;
+  absl::Status OverBudget(const absl::Status& exhausted) const;
   static Labels LabelsOf(const Instant& instant, const Entry& entry);
 
   Source source_;

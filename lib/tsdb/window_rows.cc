@@ -15,17 +15,24 @@ constexpr size_t kGatheredSamples = 1 << 18;
 constexpr int64_t kWidthMs = WidthMs(Tier::kFiveMinutes);
 }  // namespace
 
+absl::Status PassBy(const absl::Status& status, Losses* losses) {
+  if (losses == nullptr || !absl::IsDataLoss(status)) return status;
+  ++losses->count;
+  losses->last = status;
+  return absl::OkStatus();
+}
+
 absl::Status WindowMaker::FromSamples(const std::string& prefix, uint32_t partition, Iterator* rows,
-                                      std::vector<chunk::Window>* windows) {
+                                      Losses* losses, std::vector<chunk::Window>* windows) {
   const int64_t start_ms = raw_.StartOfNumber(partition);
   const int64_t end_ms = raw_.LastMsOf(partition) + 1;
   aggregator_.Begin(start_ms, end_ms, kWidthMs);
   merger_.Start({start_ms, end_ms - 1});
   bool gathered = true;
   for (; gathered && rows->Valid() && rows->key().starts_with(prefix); rows->Next()) {
-    TINYOBS_ASSIGN_OR_RETURN(const StoredChunk stored,
-                             ParseStoredChunk(rows->key(), raw_, rows->value()));
-    TINYOBS_RETURN_IF_ERROR(AddStoredChunk(stored, &merger_));
+    const auto stored = ParseStoredChunk(rows->key(), raw_, rows->value());
+    TINYOBS_RETURN_IF_ERROR(
+        PassBy(stored.ok() ? AddStoredChunk(*stored, &merger_) : stored.status(), losses));
     gathered = merger_.size() <= kGatheredSamples;
   }
   TINYOBS_RETURN_IF_ERROR(rows->status());

@@ -5,6 +5,7 @@
 #ifndef TINYOBS_LIB_TSDB_WINDOW_ROWS_H_
 #define TINYOBS_LIB_TSDB_WINDOW_ROWS_H_
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -29,6 +30,17 @@ constexpr int64_t WidthMs(Tier tier) {
   return ResolutionMs(tier == Tier::kOneHour ? Resolution::kOneHour : Resolution::kFiveMinutes);
 }
 
+// What is damaged in partitions that ended at or before these times (of raw, 5m and 1h) is passed
+// by and counted: nobody waits for it any more. Of a damaged chunk that chunk is lost, of anything
+// else the series in this partition, of a damaged table those that cannot be reached.
+struct Losses {
+  std::array<int64_t, 3> before_ms{INT64_MIN, INT64_MIN, INT64_MIN};
+  uint64_t count = 0;
+  absl::Status last;
+};
+// `status`, or OK when it is damage, which `losses` (null: none is taken) then counts.
+absl::Status PassBy(const absl::Status& status, Losses* losses);
+
 // Aggregates raw samples by five minutes. The same samples give the same windows, however they were
 // cut into chunks: each window's samples are gathered first and added together.
 class WindowMaker {
@@ -38,9 +50,10 @@ class WindowMaker {
   WindowMaker(const Partitioning& raw, MemoryAccount* account) : raw_(raw), charge_(account) {}
 
   // Of what `rows`, over the LSM and at the first key not before `prefix` (the series' in the
-  // partition), holds of the series; leaves it behind. DataLoss.
+  // partition), holds of the series, less what is damaged and `losses` takes; leaves it behind.
+  // DataLoss.
   absl::Status FromSamples(const std::string& prefix, uint32_t partition, Iterator* rows,
-                           std::vector<chunk::Window>* windows);
+                           Losses* losses, std::vector<chunk::Window>* windows);
   uint64_t samples() const { return samples_; }  // in all series so far
 
  private:

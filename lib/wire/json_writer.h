@@ -1,8 +1,10 @@
 // JsonWriter: RapidJSON's writer over a std::string, with our numbers.
 //
-// A thin layer for two reasons only: RapidJSON's own doubles are not the shortest, and it copies
-// bytes that are not UTF-8 into the text, which every strict reader then refuses as a whole. Here
-// such bytes become U+FFFD; labels never have them, but an error message may quote a URL.
+// A thin layer for two reasons only: RapidJSON's own doubles are not the shortest, and its strings
+// are not those of Go, which the original and Prometheus are written in: bytes that are not UTF-8
+// become U+FFFD instead of a text that every strict reader refuses as a whole (labels never have
+// them, but an error message may quote a URL), and what a browser or JavaScript could take for more
+// than text ("<", ">", "&", U+2028, U+2029) is escaped.
 //
 // Thread-safety: one thread.
 #ifndef TINYOBS_LIB_WIRE_JSON_WRITER_H_
@@ -12,14 +14,16 @@
 #include <string>
 #include <string_view>
 
-#include "lib/model/utf8.h"
 #include "lib/wire/number.h"
 #include "rapidjson/writer.h"
 
 namespace tinyobs::wire {
 
-// `text` with every byte that is not part of well-formed UTF-8 replaced by U+FFFD.
-std::string ReplaceBadUtf8(std::string_view text);
+// `text` as a JSON string, quotes included, byte by byte as Go's encoding/json (up to 1.21) and
+// Prometheus write it: \n, \r, \t, \", \\, and \u00xx for all else that needs an escape.
+void AppendGoString(std::string_view text, std::string* out);
+// False: RapidJSON's plain string is the same.
+bool NeedsGoEscapes(std::string_view text);
 
 class JsonWriter {
  public:
@@ -36,9 +40,10 @@ class JsonWriter {
 
   void Key(std::string_view key) { String(key); }
   void String(std::string_view text) {
-    if (!IsValidUtf8(text)) [[unlikely]] {
-      const std::string repaired = ReplaceBadUtf8(text);
-      writer_.String(repaired.data(), static_cast<rapidjson::SizeType>(repaired.size()));
+    if (NeedsGoEscapes(text)) [[unlikely]] {
+      text_.clear();
+      AppendGoString(text, &text_);
+      writer_.RawValue(text_.data(), text_.size(), rapidjson::kStringType);
       return;
     }
     // RapidJSON wants a pointer even for no bytes.
@@ -46,9 +51,9 @@ class JsonWriter {
   }
   // Shortest round-trip decimal; null for NaN and infinities.
   void Number(double value) {
-    number_.clear();
-    AppendJsonNumber(value, &number_);
-    writer_.RawValue(number_.data(), number_.size(), rapidjson::kNumberType);
+    text_.clear();
+    AppendJsonNumber(value, &text_);
+    writer_.RawValue(text_.data(), text_.size(), rapidjson::kNumberType);
   }
 
   void Field(std::string_view key, std::string_view value) {
@@ -70,7 +75,7 @@ class JsonWriter {
 
   Sink sink_;
   rapidjson::Writer<Sink> writer_;
-  std::string number_;
+  std::string text_;
 };
 
 }  // namespace tinyobs::wire

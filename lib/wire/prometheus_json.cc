@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "lib/base/decimal.h"
 #include "lib/base/strings.h"
@@ -18,7 +19,7 @@ namespace {
 // "-9223372036854775.808" and "-0.00000" with 17 digits, and brackets, quotes and commas.
 constexpr size_t kMostPointBytes = 80;
 constexpr size_t kBlockBytes = 8 << 10;
-// What AppendQueryData reserves at most, however large the answer will be by its first series.
+// What a list reserves at most, however large it will be by its first element.
 constexpr size_t kMostReservedBytes = 256 << 20;
 
 char* WriteText(std::string_view text, char* at) {
@@ -101,21 +102,35 @@ bool AppendPoints(const Columns& points, const MayGrow& may_grow, std::string* o
   return !may_grow || may_grow(out->size());
 }
 
-void AppendLabels(const Labels& labels, JsonWriter* json) {
-  json->StartObject();
-  for (const Label label : labels) json->Field(label.name, label.value);
-  json->EndObject();
+// Without a JsonWriter: its stack alone costs more.
+void AppendLabels(const Labels& labels, std::string* out) {
+  char before = '{';
+  for (const Label label : labels) {
+    out->push_back(std::exchange(before, ','));
+    AppendGoString(label.name, out);
+    out->push_back(':');
+    AppendGoString(label.value, out);
+  }
+  if (before == '{') out->push_back('{');
+  out->push_back('}');
 }
 
 // One list: `write(i)` appends element i, false when it may not grow.
 template <typename Write>
 bool AppendList(size_t count, const MayGrow& may_grow, std::string* out, const Write& write) {
   constexpr size_t kStepBytes = 32 << 10;
-  size_t asked = out->size();
+  const size_t begin = out->size();
+  size_t asked = begin;
   out->push_back('[');
   for (size_t i = 0; i < count; ++i) {
     if (i > 0) out->push_back(',');
     if (!write(i)) return false;
+    if (i == 0) {
+      // As if all were like the first, and a quarter more: were it too little, the text would be
+      // copied, and be in memory twice. What is too much is never touched.
+      const size_t first = out->size() - begin;
+      out->reserve(begin + std::min(kMostReservedBytes, (first + first / 4) * count));
+    }
     if (out->size() - asked > kStepBytes || i + 1 == count) {
       asked = out->size();
       if (may_grow && !may_grow(asked)) return false;
@@ -129,8 +144,7 @@ bool AppendVector(std::span<const InstantSample> vector, bool values_too, const 
                   std::string* out) {
   return AppendList(vector.size(), may_grow, out, [&](size_t i) {
     out->append("{\"metric\":");
-    JsonWriter json(out);
-    AppendLabels(vector[i].labels, &json);
+    AppendLabels(vector[i].labels, out);
     out->append(",\"value\":");
     AppendPoint(vector[i].timestamp_ms, vector[i].value, out);
     if (values_too) {
@@ -146,19 +160,11 @@ bool AppendVector(std::span<const InstantSample> vector, bool values_too, const 
 bool AppendMatrix(std::span<const SeriesSamples> matrix, const MayGrow& may_grow,
                   std::string* out) {
   return AppendList(matrix.size(), may_grow, out, [&](size_t i) {
-    const size_t begin = out->size();
     out->append("{\"metric\":");
-    JsonWriter json(out);
-    AppendLabels(matrix[i].labels, &json);
+    AppendLabels(matrix[i].labels, out);
     out->append(",\"values\":");
     if (!AppendPoints(matrix[i].samples, may_grow, out)) return false;
     out->push_back('}');
-    // As if all were like the first, and a little more.
-    if (i == 0) {
-      out->reserve(begin +
-                   std::min(kMostReservedBytes, (out->size() - begin) * matrix.size() +
-                                                    (out->size() - begin) / 8 * matrix.size()));
-    }
     return true;
   });
 }
@@ -243,15 +249,14 @@ bool AppendQueryData(const QueryResult& result, const QueryJsonOptions& options,
 
 bool AppendLabelSets(std::span<const Labels> sets, const MayGrow& may_grow, std::string* out) {
   return AppendList(sets.size(), may_grow, out, [&](size_t i) {
-    JsonWriter json(out);
-    AppendLabels(sets[i], &json);
+    AppendLabels(sets[i], out);
     return true;
   });
 }
 
 bool AppendStrings(std::span<const std::string> texts, const MayGrow& may_grow, std::string* out) {
   return AppendList(texts.size(), may_grow, out, [&](size_t i) {
-    JsonWriter(out).String(texts[i]);
+    AppendGoString(texts[i], out);
     return true;
   });
 }

@@ -107,10 +107,13 @@ class Part {
     }
     if (handles.empty()) return absl::OkStatus();
     absl::Status added;
+    uint64_t wrong_time = 0;
+    absl::Status why;
     if (fresh_.empty() && left_out_ == 0) {
-      added = appender_.AddBatch(
+      added = appender_.AddWhatFits(
           handles, std::span(batch_.timestamps_ms).subspan(series_.front().begin, handles.size()),
-          std::span(batch_.values).subspan(series_.front().begin, handles.size()));
+          std::span(batch_.values).subspan(series_.front().begin, handles.size()), &wrong_time,
+          &why);
     } else {
       std::vector<int64_t> times;
       std::vector<double> values;
@@ -123,26 +126,10 @@ class Part {
         times.insert(times.end(), series_times.begin(), series_times.end());
         values.insert(values.end(), series_values.begin(), series_values.end());
       }
-      added = appender_.AddBatch(handles, times, values);
+      added = appender_.AddWhatFits(handles, times, values, &wrong_time, &why);
     }
-    return absl::IsInvalidArgument(added) ? AddKnownOneByOne(refused) : added;
-  }
-
-  // Some time among them is refused: which?
-  absl::Status AddKnownOneByOne(WriteReport* refused) {
-    for (size_t i = 0; i < series_.size(); ++i) {
-      if (entries_[i].series == kNoSeries) continue;
-      const auto times = TimesOf(series_[i]);
-      const auto values = ValuesOf(series_[i]);
-      if (appender_.AddColumn(entries_[i].series, times, values).ok()) continue;
-      for (size_t k = 0; k < times.size(); ++k) {
-        const absl::Status added = appender_.Add(entries_[i].series, times[k], values[k]);
-        if (added.ok()) continue;
-        if (!absl::IsInvalidArgument(added)) return added;
-        refused->Refuse(1, FromAbsl(added.message()));
-      }
-    }
-    return absl::OkStatus();
+    if (wrong_time > 0) refused->Refuse(wrong_time, FromAbsl(why.message()));
+    return added;
   }
 
   absl::Status AddFresh(WriteReport* refused) {

@@ -24,6 +24,7 @@ GRIDS = ((0, 9000, 150), (3553.007, 3853, 7.5), (-30, 390, 30), (8800, 9600, 61)
 # The pretty printer is not asked: `+Inf ^ x`, as Prometheus writes it, is read as +(Inf ^ x), and we keep what was
 # meant; and which characters are written with \u is Go's table of printable ones.
 NOT_FORMATTED = re.compile(r"Inf\s*\^|\\u20", re.IGNORECASE)
+METHOD = re.compile(r"(?:([A-Z]+) )?(.*)")
 SHOWN = 40
 UNSTABLE_PERCENT_MAX = 2
 
@@ -82,12 +83,13 @@ def check_api(pair, path, wanted, report):
         for number, line in enumerate(file, 1):
             line = line.rstrip("\n")
             if line and not line.startswith("# ") and wanted in line:
-                target, _, parameters = line.partition("?")
-                parameters = parameters.replace('"', "%22").replace(" ", "%20").replace("{", "%7B").replace("}", "%7D")
-                found, _ = pair.listing("/api/v1/%s%s" % (target, parameters and "?" + parameters))
+                method, target = METHOD.fullmatch(line).groups()
+                target, _, parameters = target.partition("?")
+                parameters = parameters.replace('"', "%22").replace(" ", "%20").replace("{", "%7B").replace("}", "%7D").replace("<", "%3C").replace(">", "%3E")
+                found, _ = pair.listing("/api/v1/%s%s" % (target, parameters and "?" + parameters), method or "GET")
                 count += 1
                 if found:
-                    report.differs("%s:%d" % (os.path.basename(path), number), line, "GET", found)
+                    report.differs("%s:%d" % (os.path.basename(path), number), line, method or "GET", found)
     return count
 
 
@@ -108,8 +110,8 @@ def main():
           "%d nothing, %d an error; %d where Prometheus differs from itself; %.1f s" % (
               len(queries), requests, asked, report.answers, report.empty, report.errors, len(unstable),
               time.monotonic() - began))
-    for query in sorted(set(unstable))[:SHOWN]:
-        print("unstable: " + query)
+    for line in unstable[:SHOWN]:
+        print("unstable: " + line)
     for line in report.stale[:SHOWN]:
         print("stale: " + line)
     for line in report.differences[:int(os.environ.get("TINYOBS_SHOWN") or SHOWN)]:

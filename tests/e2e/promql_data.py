@@ -24,9 +24,11 @@ def labels_of(name, **labels):
 
 
 def nudge(value, source):
+    """Within 2^-49 of it."""
     if isinstance(value, bytes) or value == 0 or not math.isfinite(value):
         return value
-    return source.choice((value, math.nextafter(value, math.inf), math.nextafter(value, -math.inf)))
+    nudged = value * (1 + source.randint(-8, 8) * 2.0 ** -52)
+    return nudged if math.isfinite(nudged) else value
 
 
 class Data:
@@ -249,13 +251,12 @@ class Data:
             self._add(labels_of("tied", number="%02d" % number, group="g%d" % (number % 3)),
                       [(at, float(number // 3 % 4)) for at in self._grid(60)])
 
-    def requests(self, noise=0, sorted_by_labels=False):
-        """Bodies of POST /api/v1/write, in the order of time. With `noise`, a seed, each value may be the double next to
-        it instead. With `sorted_by_labels` a staleness marker before all samples shows the series in the order of labels."""
-        if sorted_by_labels:
-            # As both servers order labels: byte by byte.
-            in_order = sorted(self.series, key=lambda labels: [(name.encode(), value.encode()) for name, value in labels])
-            yield remote_write.write_request([(labels, [((ORIGIN_S - 60) * 1000, STALE)]) for labels in in_order])
+    def requests(self, noise=0):
+        """Bodies of POST /api/v1/write, in the order of time. With `noise`, a seed, each value is one of the
+        doubles around it. The first has a staleness marker before all samples, which names the series in the order of labels."""
+        # As both servers order labels: byte by byte.
+        in_order = sorted(self.series, key=lambda labels: [(name.encode(), value.encode()) for name, value in labels])
+        yield remote_write.write_request([(labels, [((ORIGIN_S - 60) * 1000, STALE)]) for labels in in_order])
         source = random.Random(noise)
         position = dict.fromkeys(self.series, 0)
         for end_ms in range(ORIGIN_S * 1000, (ORIGIN_S + SPAN_S + REQUEST_S) * 1000 + 1, REQUEST_S * 1000):

@@ -1,6 +1,6 @@
 """Our PromQL is that of Prometheus 2.42: queries made at random, over data made at random, asked of both.
 
-    promql_random_test.py [--queries N]     1,500 without it
+    promql_random_test.py [--queries N]     5,000 without it
 
 Each is asked as an instant query and as a range query. The seed is printed; TINYOBS_TEST_SEED repeats it. Without it each
 run takes another one, so that repeated runs search. No difference is tolerated.
@@ -18,15 +18,15 @@ import promql_random
 import promql_servers
 
 SHOWN = 40
-# Of the requests, that may hang on what is not part of the language (promql_servers.py).
-FORGIVEN_PERCENT_MAX = 1
+# Of 10,000 requests, that may hang on what is not part of the language (promql_servers.py); about 20 do.
+EXCUSED_MAX = 60
 # Of the instant queries; else the generator makes queries that prove nothing.
 ANSWERS_PERCENT_MIN = 50
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--queries", type=int, default=1500)
+    parser.add_argument("--queries", type=int, default=5000)
     count = parser.parse_args().queries
     seed = int(os.environ.get("TINYOBS_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
     print("seed %d (repeat with --test_env=TINYOBS_TEST_SEED=%d)" % (seed, seed), flush=True)
@@ -46,19 +46,20 @@ def main():
             found, _ = pair.range(query, *grid)
             if found:
                 differences.append("%s  [from %s to %s by %s]\n      %s" % (query, *grid, found))
-        asked, unstable, ill = pair.requests, pair.unstable, pair.ill_conditioned
+        asked = pair.requests
+        excused = [("Prometheus differs from itself", pair.unstable), ("ill-conditioned", pair.ill_conditioned),
+                   ("@ not adjusted", pair.unadjusted)]
     print("%d queries, %d requests to each server; of the instant queries %d answered something, %d nothing, %d an error; "
-          "%d where Prometheus differs from itself, %d ill-conditioned; %.1f s" % (
-              count, asked, answers, empty, errors, len(unstable), len(ill), time.monotonic() - began))
-    for query in unstable[:SHOWN]:
-        print("unstable: " + query)
-    for query in ill[:SHOWN]:
-        print("ill-conditioned: " + query)
+          "%s; %.1f s" % (count, asked, answers, empty, errors,
+                          ", ".join("%d %s" % (len(found), why) for why, found in excused), time.monotonic() - began))
+    for why, found in excused:
+        for line in found[:SHOWN]:
+            print("%s: %s" % (why, line))
     for line in differences[:int(os.environ.get("TINYOBS_SHOWN") or SHOWN)]:
         print("DIFFERS: " + line)
     print("%d differences" % len(differences))
     if differences or answers * 100 < ANSWERS_PERCENT_MIN * count or (
-            len(unstable) + len(ill)) * 100 > FORGIVEN_PERCENT_MAX * asked:
+            sum(len(found) for _, found in excused) * 10000 > EXCUSED_MAX * max(asked, 10000)):
         sys.exit(1)
 
 

@@ -30,14 +30,13 @@ absl::StatusOr<Vector> Aggregated(std::string_view text, const Lines& lines, int
             [](const VectorSeries& a, const VectorSeries& b) { return a.labels < b.labels; });
   const size_t steps = input.empty() ? 1 : input[0].values.size();
   std::string label;
-  if (expr.parameter != nullptr) {
-    if (expr.parameter->kind == Expr::Kind::kString) {
-      label = As<StringExpr>(*expr.parameter).value;
+  if (HasParameter(expr.op)) {
+    const Expr& given = *expr.args[0];
+    if (given.kind == Expr::Kind::kString) {
+      label = As<StringExpr>(given).value;
     } else if (parameter.empty()) {
-      const auto& number = expr.parameter->kind == Expr::Kind::kUnary
-                               ? As<UnaryExpr>(*expr.parameter).inner
-                               : expr.parameter;
-      parameter.assign(steps, As<NumberExpr>(*number).value * (number == expr.parameter ? 1 : -1));
+      const Expr& number = given.kind == Expr::Kind::kUnary ? *given.args[0] : given;
+      parameter.assign(steps, As<NumberExpr>(number).value * (&number == &given ? 1 : -1));
     }
   }
   Budget budget(&options, nullptr);
@@ -45,7 +44,7 @@ absl::StatusOr<Vector> Aggregated(std::string_view text, const Lines& lines, int
                                     parameter, label, workers, &budget);
   if (!groups.ok()) return groups.status();
   for (size_t i = 0; i < input.size(); ++i) {
-    const auto worker = static_cast<int>(i) % workers;
+    const auto worker = static_cast<int>(i * static_cast<size_t>(workers) / input.size());
     const absl::Status added = (*groups)->Add(worker, input[i].labels, input[i].values);
     if (!added.ok()) return added;
   }

@@ -36,6 +36,21 @@ TEST(ApplyScalar, ArithmeticIsThatOfGo) {
   EXPECT_EQ(ApplyScalar(BinaryOp::kAtan2, 0, -1), M_PI);
 }
 
+// The values are Prometheus'; the nearest doubles would be 1e308, 1e-5 and so on.
+TEST(ApplyScalar, PowersToWholeNumbersAreThoseOfGoToTheLastBit) {
+  EXPECT_EQ(ApplyScalar(BinaryOp::kPow, 10, 308), 1.0000000000000006e308);
+  EXPECT_NE(ApplyScalar(BinaryOp::kPow, 10, 308), std::pow(10, 308));
+  EXPECT_EQ(ApplyScalar(BinaryOp::kPow, 1.1, -17), 0.19784466890013502);
+  EXPECT_EQ(ApplyScalar(BinaryOp::kPow, -2.5, 7), -610.3515625);
+  EXPECT_EQ(ApplyScalar(BinaryOp::kPow, 10, 309), kInf);
+  EXPECT_EQ(ApplyScalar(BinaryOp::kPow, -10, 309), -kInf);
+  EXPECT_EQ(ApplyScalar(BinaryOp::kPow, 10, -323), 1e-323);
+  EXPECT_EQ(ApplyScalar(BinaryOp::kPow, 10, -400), 0);
+  EXPECT_EQ(ApplyScalar(BinaryOp::kPow, -1, 0x1p62), 1);
+  EXPECT_EQ(ApplyScalar(BinaryOp::kPow, 2, 0x1p70), kInf);
+  EXPECT_EQ(ApplyScalar(BinaryOp::kPow, 5e-324, 2), 0);
+}
+
 TEST(ApplyScalar, ComparisonsGiveZeroOrOne) {
   EXPECT_EQ(ApplyScalar(BinaryOp::kEqual, 1, 1), 1);
   EXPECT_EQ(ApplyScalar(BinaryOp::kNotEqual, 1, 1), 0);
@@ -50,17 +65,18 @@ TEST(ApplyScalar, ComparisonsGiveZeroOrOne) {
 void ExpectVectorScalar(BinaryOp op, bool return_bool, bool scalar_on_left, std::string_view values,
                         std::string_view scalar, std::string_view expected) {
   VectorSeries series = TestSeries(values);
-  ApplyVectorScalar(op, return_bool, scalar_on_left, TestSeries(scalar).values, series.values);
+  ApplyColumns(op, return_bool, scalar_on_left, /*keep_other=*/false, TestSeries(scalar).values,
+               series.values);
   ExpectVector({series}, {expected});
 }
 
-TEST(ApplyVectorScalar, ArithmeticLeavesGaps) {
+TEST(ApplyColumns, ArithmeticLeavesGaps) {
   ExpectVectorScalar(BinaryOp::kSub, false, false, "m 1 _ 3 NaN", "m 1 2 3 4", "m 0 _ 0 NaN");
   ExpectVectorScalar(BinaryOp::kSub, false, true, "m 1 _ 3 NaN", "m 2 2 3 4", "m 1 _ 0 NaN");
   ExpectVectorScalar(BinaryOp::kPow, false, true, "m 1 _ 3 0", "m 2 2 2 NaN", "m 2 _ 8 1");
 }
 
-TEST(ApplyVectorScalar, ComparisonKeepsTheVectorsValueOnEitherSide) {
+TEST(ApplyColumns, ComparisonKeepsTheVectorsValueOnEitherSide) {
   ExpectVectorScalar(BinaryOp::kGreater, false, false, "m 1 _ 3 NaN", "m 2x3", "m _ _ 3 _");
   ExpectVectorScalar(BinaryOp::kGreater, false, true, "m 1 _ 3 NaN", "m 2x3", "m 1 _ _ _");
   ExpectVectorScalar(BinaryOp::kLessOrEqual, false, true, "m 1 2 3", "m 2x2", "m _ 2 3");
@@ -70,7 +86,7 @@ TEST(ApplyVectorScalar, ComparisonKeepsTheVectorsValueOnEitherSide) {
   ExpectVectorScalar(BinaryOp::kEqual, false, true, "m 1 2 NaN", "m 2x2", "m _ 2 _");
 }
 
-TEST(ApplyVectorScalar, BoolGivesZeroOrOneAndLeavesGaps) {
+TEST(ApplyColumns, BoolGivesZeroOrOneAndLeavesGaps) {
   ExpectVectorScalar(BinaryOp::kGreater, true, false, "m 1 _ 3 NaN", "m 2x3", "m 0 _ 1 0");
   ExpectVectorScalar(BinaryOp::kGreater, true, true, "m 1 _ 3 NaN", "m 2x3", "m 1 _ 0 0");
 }

@@ -28,6 +28,21 @@ TEST(EvaluatorTest, AggregatesOfRatesAreOneNumberAGroup) {
                 {"{} 20"});
 }
 
+TEST(EvaluatorTest, CountValuesComeInTheOrderInWhichTheirValuesAppear) {
+  TestQuerier querier;
+  querier.Load(kMinute, R"(
+    x{i="1"} 7
+    x{i="2"} 5
+    x{i="3"} 9
+    x{i="4"} 5
+  )");
+  // Neither in the order of values nor of labels, which ties show.
+  ExpectInstant(querier, R"(bottomk(1, count_values("v", x)))", 0, {R"({v="7"} 1)"});
+  ExpectInstant(querier, R"(topk(2, count_values("v", x)))", 0, {R"({v="5"} 2)", R"({v="7"} 1)"});
+  ExpectInstant(querier, R"(topk(1, count_values("v", x{i!="2"})))", 0, {R"({v="7"} 1)"});
+  ExpectInstant(querier, R"(topk(1, count_values("v", 12 - x{i!="2"})))", 0, {R"({v="5"} 1)"});
+}
+
 TEST(EvaluatorTest, NumbersAndTextsAreTheirOwnTypes) {
   const TestQuerier querier;
   ExpectInstant(querier, "1 + 2 * time()", kMinute, {"121"});

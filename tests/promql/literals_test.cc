@@ -29,7 +29,7 @@ TEST(LiteralsTest, NumbersAreReadAsGoReadsThem) {
   EXPECT_EQ(read("1.7976931348623157e308"), 1.7976931348623157e308);
   EXPECT_EQ(read("iNf"), std::numeric_limits<double>::infinity());
   EXPECT_TRUE(std::isnan(read("NaN")));
-  for (const std::string_view bad : {"", "1e", "0x", "1.2.3", "1e400", "1_000"}) {
+  for (const std::string_view bad : {"", "1e", "0x", "1.2.3", "1e400", "1e_0"}) {
     EXPECT_FALSE(ParseNumber(bad, &value)) << bad;
   }
 }

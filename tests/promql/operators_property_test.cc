@@ -1,5 +1,5 @@
 // Aggregations and binary operators on random vectors against their definition, written down
-// naively: one step at a time, all labels as maps, nothing shared with the code under test but the
+// naively: one step at a time, labels as maps, nothing shared with the code under test but the
 // parser.
 #include <algorithm>
 #include <cmath>

@@ -29,14 +29,13 @@ std::string Canonical(std::string_view query) {
 std::string Grouped(const Expr& expr) {
   switch (expr.kind) {
     case Expr::Kind::kBinary: {
-      const auto& binary = As<BinaryExpr>(expr);
-      return StrCat("(", Grouped(*binary.lhs), OpName(binary.op), Grouped(*binary.rhs), ")");
+      const std::string_view op = OpName(As<BinaryExpr>(expr).op);
+      return StrCat("(", Grouped(*expr.args[0]), op, Grouped(*expr.args[1]), ")");
     }
     case Expr::Kind::kUnary:
-      return StrCat(As<UnaryExpr>(expr).negative ? "-(" : "+(", Grouped(*As<UnaryExpr>(expr).inner),
-                    ")");
+      return StrCat(As<UnaryExpr>(expr).negative ? "-(" : "+(", Grouped(*expr.args[0]), ")");
     case Expr::Kind::kParen:
-      return Grouped(*As<ParenExpr>(expr).inner);
+      return Grouped(*expr.args[0]);
     default:
       return ToString(expr);
   }
@@ -222,6 +221,11 @@ TEST(ParserTest, AnErrorSaysWhereAndWhat) {
       {"5x", "bad number or duration syntax"},
       {"1e", "error parsing number"},
       {"on", "unexpected <on>"},
+      {"a ON b", "1:3: parse error: unexpected <ON>"},
+      {"a Atan2", "1:8: parse error: unexpected end of input"},
+      {"a{b AND}", "unexpected identifier \"AND\" in label matching"},
+      {"1 Sum", "unexpected <aggr:Sum>"},
+      {"a SUM(b)", "unexpected <aggr:SUM>"},
       {"5m", "unexpected duration \"5m\""},
       {"holt_winters(a[5m], 1)", "expected 3 argument(s)"},
   };
@@ -235,7 +239,7 @@ TEST(ParserTest, AnErrorSaysWhereAndWhat) {
 }
 
 TEST(ParserTest, EveryFunctionTakesWhatItsRowSays) {
-  for (const Function& function : AllFunctions()) {
+  for (const Function& function : kFunctions) {
     EXPECT_EQ(FindFunction(function.name), &function);
     std::string args;
     for (const char letter : function.arguments) {
@@ -252,11 +256,21 @@ TEST(ParserTest, EveryFunctionTakesWhatItsRowSays) {
   EXPECT_EQ(FindFunction(""), nullptr);
 }
 
+TEST(ParserTest, StringsAreUtf8) {
+  for (const std::string_view bad : {"\"a\xff\"", "'\xc3'", "`\xed\xa0\x80`", "up{a=\"\uFFFD\"}"}) {
+    EXPECT_CODE(ParseExpr(bad), absl::StatusCode::kInvalidArgument) << bad;
+  }
+  for (const std::string_view good : {"\"\\xff\"", "'\\uFFFD'", "`é`", "1 # \xff"}) {
+    EXPECT_CODE(ParseExpr(good), absl::StatusCode::kOk) << good;
+  }
+}
+
 TEST(ParserTest, ASelectorIsReadAlone) {
   ASSERT_OK_AND_ASSIGN(const auto matchers, ParseSelector("up{job=~\"a.*\"}"));
   ASSERT_EQ(matchers.size(), 2u);
   EXPECT_EQ(matchers[0].ToString(), "job=~\"a.*\"");
   EXPECT_EQ(matchers[1].ToString(), "__name__=\"up\"");
+  EXPECT_CODE(ParseSelector("{}"), absl::StatusCode::kOk);
   for (const std::string_view bad : {"", "up[5m]", "up offset 1m", "sum(up)", "1", "up up"}) {
     EXPECT_CODE(ParseSelector(bad), absl::StatusCode::kInvalidArgument) << bad;
   }

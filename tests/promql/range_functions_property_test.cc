@@ -189,26 +189,26 @@ double CountOf(const Case& c, bool resets) {
 const std::map<FunctionId, std::function<double(const Case&)>>& Definitions() {
   static const auto* const kDefinitions =
       new std::map<FunctionId, std::function<double(const Case&)>>{
-          {FunctionId::kAvgOverTime, Average},
-          {FunctionId::kChanges, [](const Case& c) { return CountOf(c, false); }},
-          {FunctionId::kCountOverTime, [](const Case& c) { return static_cast<double>(c.size()); }},
-          {FunctionId::kDelta, [](const Case& c) { return ExtrapolatedRate(c, false, false); }},
-          {FunctionId::kDeriv, [](const Case& c) { return Linear(c, false); }},
-          {FunctionId::kHoltWinters, HoltWinters},
-          {FunctionId::kIdelta, [](const Case& c) { return InstantRate(c, false); }},
-          {FunctionId::kIncrease, [](const Case& c) { return ExtrapolatedRate(c, true, false); }},
-          {FunctionId::kIrate, [](const Case& c) { return InstantRate(c, true); }},
-          {FunctionId::kLastOverTime, [](const Case& c) { return c.values.back(); }},
-          {FunctionId::kMaxOverTime, [](const Case& c) { return Extreme(c, true); }},
-          {FunctionId::kMinOverTime, [](const Case& c) { return Extreme(c, false); }},
-          {FunctionId::kPredictLinear, [](const Case& c) { return Linear(c, true); }},
-          {FunctionId::kPresentOverTime, [](const Case&) { return 1.0; }},
-          {FunctionId::kQuantileOverTime, QuantileOf},
-          {FunctionId::kRate, [](const Case& c) { return ExtrapolatedRate(c, true, true); }},
-          {FunctionId::kResets, [](const Case& c) { return CountOf(c, true); }},
-          {FunctionId::kStddevOverTime, [](const Case& c) { return std::sqrt(Variance(c)); }},
-          {FunctionId::kStdvarOverTime, Variance},
-          {FunctionId::kSumOverTime, SumUp},
+          {IdOf("avg_over_time"), Average},
+          {IdOf("changes"), [](const Case& c) { return CountOf(c, false); }},
+          {IdOf("count_over_time"), [](const Case& c) { return static_cast<double>(c.size()); }},
+          {IdOf("delta"), [](const Case& c) { return ExtrapolatedRate(c, false, false); }},
+          {IdOf("deriv"), [](const Case& c) { return Linear(c, false); }},
+          {IdOf("holt_winters"), HoltWinters},
+          {IdOf("idelta"), [](const Case& c) { return InstantRate(c, false); }},
+          {IdOf("increase"), [](const Case& c) { return ExtrapolatedRate(c, true, false); }},
+          {IdOf("irate"), [](const Case& c) { return InstantRate(c, true); }},
+          {IdOf("last_over_time"), [](const Case& c) { return c.values.back(); }},
+          {IdOf("max_over_time"), [](const Case& c) { return Extreme(c, true); }},
+          {IdOf("min_over_time"), [](const Case& c) { return Extreme(c, false); }},
+          {IdOf("predict_linear"), [](const Case& c) { return Linear(c, true); }},
+          {IdOf("present_over_time"), [](const Case&) { return 1.0; }},
+          {IdOf("quantile_over_time"), QuantileOf},
+          {IdOf("rate"), [](const Case& c) { return ExtrapolatedRate(c, true, true); }},
+          {IdOf("resets"), [](const Case& c) { return CountOf(c, true); }},
+          {IdOf("stddev_over_time"), [](const Case& c) { return std::sqrt(Variance(c)); }},
+          {IdOf("stdvar_over_time"), Variance},
+          {IdOf("sum_over_time"), SumUp},
       };
   return *kDefinitions;
 }
@@ -313,13 +313,13 @@ TEST_P(Windows, GiveWhatTheDefinitionGivesOfEach) {
         const double want = one.size() == 0 ? Absent() : definition(one);
         elements += IsAbsent(want) ? 0 : 1;
         ASSERT_PRED2(Same, got[i], want)
-            << AllFunctions()[static_cast<size_t>(id)].name << " kind " << GetParam() << " seed "
+            << kFunctions[static_cast<size_t>(id)].name << " kind " << GetParam() << " seed "
             << seed << " window " << i << " of " << count << ", samples " << one.size()
             << ", range " << input.range_ms << " step " << input.windows.step_ms;
         // A sort has no order of zeros.
-        if (got[i] == 0 && want == 0 && id != FunctionId::kQuantileOverTime) {
+        if (got[i] == 0 && want == 0 && id != IdOf("quantile_over_time")) {
           ASSERT_EQ(std::signbit(got[i]), std::signbit(want))
-              << AllFunctions()[static_cast<size_t>(id)].name << " seed " << seed;
+              << kFunctions[static_cast<size_t>(id)].name << " seed " << seed;
         }
       }
     }
@@ -330,7 +330,7 @@ TEST_P(Windows, GiveWhatTheDefinitionGivesOfEach) {
 INSTANTIATE_TEST_SUITE_P(Kinds, Windows, testing::Range(0, kKinds));
 
 TEST(Functions, OfARangeVectorAreAllDefinedHere) {
-  for (const Function& function : AllFunctions()) {
+  for (const Function& function : kFunctions) {
     EXPECT_EQ(IsRangeFunction(function.id), Definitions().contains(function.id)) << function.name;
   }
 }

@@ -69,6 +69,20 @@ TEST(SelectorTest, AtLooksAtOneTimeWhateverTheStep) {
   ExpectInstant(querier, "x[1m] @ 120", 10 * kMinute, {"x 1@60000 2@120000"});
 }
 
+TEST(SelectorTest, TheTimestampAtATimeWithAnOffsetIsOfWhatBothTimesSeeFor2_42) {
+  TestQuerier querier;
+  querier.Load(kMinute, "x 0+1x20");
+  ExpectRange(querier, "timestamp(x @ 600)", 0, kMinute, kMinute, {"{} 600 600"});
+  ExpectRange(querier, "timestamp(x @ 600 offset 2m)", 0, kMinute, kMinute, {"{} 480 480"});
+  ExpectRange(querier, "timestamp(x offset -2m @ 600)", 0, kMinute, kMinute, {"{} 600 600"});
+  // From 10 min on, the lookback before 20; the samples end there.
+  ExpectInstant(querier, "timestamp(x @ 1500 offset 2m)", 0, {"{} 1200"});
+  ExpectInstant(querier, "timestamp(x @ 1501 offset 2m)", 0, {});
+  ExpectInstant(querier, "timestamp(x @ 1500 offset 6m)", 0, {});
+  ExpectInstant(querier, "x @ 1501 offset 2m", 0, {"x 20"});
+  ExpectInstant(querier, "timestamp(x offset 2m)", 25 * kMinute, {"{} 1200"});
+}
+
 TEST(SelectorTest, WhereAnotherArgumentMovesAtMovesWithItOverWhatWasReadFor2_42) {
   TestQuerier querier;
   querier.Load(kMinute, "x 0+1x20");

@@ -10,6 +10,7 @@
 #include "gtest/gtest.h"
 #include "lib/base/mutex.h"
 #include "lib/base/strings.h"
+#include "lib/promql/binary.h"
 #include "lib/promql/literals.h"
 #include "lib/promql/parser.h"
 #include "tests/testing/status_matchers.h"
@@ -233,8 +234,7 @@ absl::StatusOr<std::vector<std::unique_ptr<SeriesSet>>> TestQuerier::SelectParts
     MutexLock lock(&state()->mutex);
     state()->asked.push_back({range, hints});
   }
-  std::vector<std::vector<TestSeriesSet::Series>> found(static_cast<size_t>(parts));
-  size_t next = 0;
+  std::vector<TestSeriesSet::Series> found;
   for (const auto& [labels, samples] : state()->series) {
     if (!MatchesAll(matchers, labels)) continue;
     Columns columns;
@@ -242,14 +242,16 @@ absl::StatusOr<std::vector<std::unique_ptr<SeriesSet>>> TestQuerier::SelectParts
          it != samples.end() && it->first <= range.to_ms; ++it) {
       columns.Add(it->first, it->second);
     }
-    if (!columns.empty()) found[next++ % found.size()].emplace_back(labels, std::move(columns));
+    if (!columns.empty()) found.emplace_back(labels, std::move(columns));
+  }
+  // Who does not ask for an order gets the worst one.
+  if (!hints.sorted) std::reverse(found.begin(), found.end());
+  std::vector<std::vector<TestSeriesSet::Series>> divided(static_cast<size_t>(parts));
+  for (size_t i = 0; i < found.size(); ++i) {
+    divided[i * divided.size() / found.size()].push_back(std::move(found[i]));
   }
   std::vector<std::unique_ptr<SeriesSet>> sets;
-  for (auto& series : found) {
-    // Who does not ask for an order gets the worst one.
-    if (!hints.sorted) std::reverse(series.begin(), series.end());
-    sets.push_back(std::make_unique<TestSeriesSet>(std::move(series)));
-  }
+  for (auto& part : divided) sets.push_back(std::make_unique<TestSeriesSet>(std::move(part)));
   return sets;
 }
 
@@ -356,6 +358,12 @@ void ExpectQueryError(const Querier& querier, std::string_view query, int64_t ti
   EXPECT_CODE(result, code) << query;
   EXPECT_NE(result.status().ToString().find(part), std::string::npos)
       << query << ": " << result.status();
+}
+
+double ApplyScalar(BinaryOp op, double left, double right) {
+  ApplyColumns(op, /*return_bool=*/true, /*swapped=*/false, /*keep_other=*/false, {&right, 1},
+               {&left, 1});
+  return left;
 }
 
 }  // namespace tinyobs::promql

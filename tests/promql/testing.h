@@ -23,6 +23,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lib/promql/ast.h"
 #include "lib/promql/vector.h"
 #include "tinyobs/promql.h"
 #include "tinyobs/querier.h"
@@ -93,6 +94,9 @@ void ExpectRange(const Querier& querier, std::string_view query, int64_t start_m
 void ExpectQueryError(const Querier& querier, std::string_view query, int64_t time_ms,
                       absl::StatusCode code, std::string_view part,
                       const QueryOptions& options = {});
+
+// What the operator makes of two scalars, a comparison one with bool.
+double ApplyScalar(BinaryOp op, double left, double right);
 
 }  // namespace tinyobs::promql
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "lib/base/status_macros.h"
 #include "tests/promql/testing.h"
 #include "tests/testing/status_matchers.h"
 
@@ -27,69 +28,69 @@ double Of(Id id, double value, std::vector<double> args = {}) {
 }
 
 TEST(ElementFunctions, LeaveAbsentElementsAlone) {
-  for (const Function& function : AllFunctions()) {
+  for (const Function& function : kFunctions) {
     if (!IsElementFunction(function.id)) continue;
     EXPECT_TRUE(IsAbsent(Of(function.id, Absent(), {1, 2}))) << function.name;
   }
-  EXPECT_FALSE(IsElementFunction(Id::kTimestamp));
-  EXPECT_FALSE(IsElementFunction(Id::kRate));
+  EXPECT_FALSE(IsElementFunction(IdOf("timestamp")));
+  EXPECT_FALSE(IsElementFunction(IdOf("rate")));
 }
 
 TEST(ElementFunctions, Compute) {
-  EXPECT_EQ(Of(Id::kAbs, -2), 2);
-  EXPECT_EQ(Of(Id::kCeil, -1.5), -1);
-  EXPECT_EQ(Of(Id::kFloor, -1.5), -2);
-  EXPECT_EQ(Of(Id::kExp, 0), 1);
-  EXPECT_EQ(Of(Id::kLn, 1), 0);
-  EXPECT_EQ(Of(Id::kLn, 0), -kInfinity);
-  EXPECT_TRUE(std::isnan(Of(Id::kLn, -1)));
-  EXPECT_EQ(Of(Id::kLog2, 8), 3);
-  EXPECT_EQ(Of(Id::kLog2, kInfinity), kInfinity);
-  EXPECT_EQ(Of(Id::kLog2, 0), -kInfinity);
-  EXPECT_EQ(Of(Id::kLog10, 1000), 3);
-  EXPECT_EQ(Of(Id::kSqrt, 9), 3);
-  EXPECT_EQ(Of(Id::kSgn, -3), -1);
-  EXPECT_EQ(Of(Id::kSgn, 3), 1);
-  EXPECT_TRUE(std::signbit(Of(Id::kSgn, -0.0)));
-  EXPECT_DOUBLE_EQ(Of(Id::kSin, 1), 0.8414709848078965);
-  EXPECT_DOUBLE_EQ(Of(Id::kCos, 1), 0.5403023058681398);
-  EXPECT_DOUBLE_EQ(Of(Id::kTan, 1), 1.557407724654902);
-  EXPECT_DOUBLE_EQ(Of(Id::kAsin, 1), 1.5707963267948966);
-  EXPECT_DOUBLE_EQ(Of(Id::kAcos, 0), 1.5707963267948966);
-  EXPECT_DOUBLE_EQ(Of(Id::kAtan, 1), 0.7853981633974483);
-  EXPECT_DOUBLE_EQ(Of(Id::kSinh, 1), 1.1752011936438014);
-  EXPECT_DOUBLE_EQ(Of(Id::kCosh, 1), 1.5430806348152437);
-  EXPECT_DOUBLE_EQ(Of(Id::kTanh, 1), 0.7615941559557649);
-  EXPECT_DOUBLE_EQ(Of(Id::kAsinh, 1), 0.881373587019543);
-  EXPECT_DOUBLE_EQ(Of(Id::kAcosh, 2), 1.3169578969248166);
-  EXPECT_DOUBLE_EQ(Of(Id::kAtanh, 0.5), 0.5493061443340548);
-  EXPECT_DOUBLE_EQ(Of(Id::kDeg, 1), 57.29577951308232);
-  EXPECT_DOUBLE_EQ(Of(Id::kRad, 180), 3.141592653589793);
+  EXPECT_EQ(Of(IdOf("abs"), -2), 2);
+  EXPECT_EQ(Of(IdOf("ceil"), -1.5), -1);
+  EXPECT_EQ(Of(IdOf("floor"), -1.5), -2);
+  EXPECT_EQ(Of(IdOf("exp"), 0), 1);
+  EXPECT_EQ(Of(IdOf("ln"), 1), 0);
+  EXPECT_EQ(Of(IdOf("ln"), 0), -kInfinity);
+  EXPECT_TRUE(std::isnan(Of(IdOf("ln"), -1)));
+  EXPECT_EQ(Of(IdOf("log2"), 8), 3);
+  EXPECT_EQ(Of(IdOf("log2"), kInfinity), kInfinity);
+  EXPECT_EQ(Of(IdOf("log2"), 0), -kInfinity);
+  EXPECT_EQ(Of(IdOf("log10"), 1000), 3);
+  EXPECT_EQ(Of(IdOf("sqrt"), 9), 3);
+  EXPECT_EQ(Of(IdOf("sgn"), -3), -1);
+  EXPECT_EQ(Of(IdOf("sgn"), 3), 1);
+  EXPECT_TRUE(std::signbit(Of(IdOf("sgn"), -0.0)));
+  EXPECT_DOUBLE_EQ(Of(IdOf("sin"), 1), 0.8414709848078965);
+  EXPECT_DOUBLE_EQ(Of(IdOf("cos"), 1), 0.5403023058681398);
+  EXPECT_DOUBLE_EQ(Of(IdOf("tan"), 1), 1.557407724654902);
+  EXPECT_DOUBLE_EQ(Of(IdOf("asin"), 1), 1.5707963267948966);
+  EXPECT_DOUBLE_EQ(Of(IdOf("acos"), 0), 1.5707963267948966);
+  EXPECT_DOUBLE_EQ(Of(IdOf("atan"), 1), 0.7853981633974483);
+  EXPECT_DOUBLE_EQ(Of(IdOf("sinh"), 1), 1.1752011936438014);
+  EXPECT_DOUBLE_EQ(Of(IdOf("cosh"), 1), 1.5430806348152437);
+  EXPECT_DOUBLE_EQ(Of(IdOf("tanh"), 1), 0.7615941559557649);
+  EXPECT_DOUBLE_EQ(Of(IdOf("asinh"), 1), 0.881373587019543);
+  EXPECT_DOUBLE_EQ(Of(IdOf("acosh"), 2), 1.3169578969248166);
+  EXPECT_DOUBLE_EQ(Of(IdOf("atanh"), 0.5), 0.5493061443340548);
+  EXPECT_DOUBLE_EQ(Of(IdOf("deg"), 1), 57.29577951308232);
+  EXPECT_DOUBLE_EQ(Of(IdOf("rad"), 180), 3.141592653589793);
 }
 
 TEST(ElementFunctions, OfNativeHistogramsLeaveNothing) {
-  for (const Id id : {Id::kHistogramCount, Id::kHistogramSum, Id::kHistogramFraction}) {
+  for (const Id id : {IdOf("histogram_count"), IdOf("histogram_sum"), IdOf("histogram_fraction")}) {
     EXPECT_TRUE(IsAbsent(Of(id, 5, {0, 1})));
   }
 }
 
 TEST(Clamp, KeepsWithinItsBounds) {
-  EXPECT_EQ(Of(Id::kClamp, 5, {1, 3}), 3);
-  EXPECT_EQ(Of(Id::kClamp, 0, {1, 3}), 1);
-  EXPECT_EQ(Of(Id::kClampMin, 0, {1}), 1);
-  EXPECT_EQ(Of(Id::kClampMax, 5, {1}), 1);
-  EXPECT_TRUE(IsAbsent(Of(Id::kClamp, 5, {3, 1})));
-  EXPECT_TRUE(std::isnan(Of(Id::kClampMax, kNan, {1})));
-  EXPECT_EQ(Of(Id::kClampMax, kNan, {-kInfinity}), -kInfinity);
-  EXPECT_TRUE(std::isnan(Of(Id::kClamp, 5, {kNan, 1})));
+  EXPECT_EQ(Of(IdOf("clamp"), 5, {1, 3}), 3);
+  EXPECT_EQ(Of(IdOf("clamp"), 0, {1, 3}), 1);
+  EXPECT_EQ(Of(IdOf("clamp_min"), 0, {1}), 1);
+  EXPECT_EQ(Of(IdOf("clamp_max"), 5, {1}), 1);
+  EXPECT_TRUE(IsAbsent(Of(IdOf("clamp"), 5, {3, 1})));
+  EXPECT_TRUE(std::isnan(Of(IdOf("clamp_max"), kNan, {1})));
+  EXPECT_EQ(Of(IdOf("clamp_max"), kNan, {-kInfinity}), -kInfinity);
+  EXPECT_TRUE(std::isnan(Of(IdOf("clamp"), 5, {kNan, 1})));
 }
 
 TEST(Round, GoesToTheNearestAndUpInTheMiddle) {
-  EXPECT_EQ(Of(Id::kRound, 2.5), 3);
-  EXPECT_EQ(Of(Id::kRound, -2.5), -2);
-  EXPECT_EQ(Of(Id::kRound, 0.15, {0.1}), 0.2);
-  EXPECT_EQ(Of(Id::kRound, 17, {5}), 15);
-  EXPECT_TRUE(std::isnan(Of(Id::kRound, 7, {0})));
+  EXPECT_EQ(Of(IdOf("round"), 2.5), 3);
+  EXPECT_EQ(Of(IdOf("round"), -2.5), -2);
+  EXPECT_EQ(Of(IdOf("round"), 0.15, {0.1}), 0.2);
+  EXPECT_EQ(Of(IdOf("round"), 17, {5}), 15);
+  EXPECT_TRUE(std::isnan(Of(IdOf("round"), 7, {0})));
 }
 
 struct Date {
@@ -110,16 +111,16 @@ TEST(Calendar, IsUtcForAnyNumberOfSeconds) {
   };
   for (const Date& date : kDates) {
     SCOPED_TRACE(date.seconds);
-    EXPECT_EQ(Of(Id::kYear, date.seconds), date.year);
-    EXPECT_EQ(Of(Id::kMonth, date.seconds), date.month);
-    EXPECT_EQ(Of(Id::kDayOfMonth, date.seconds), date.day);
-    EXPECT_EQ(Of(Id::kDayOfWeek, date.seconds), date.weekday);
-    EXPECT_EQ(Of(Id::kDayOfYear, date.seconds), date.day_of_year);
-    EXPECT_EQ(Of(Id::kDaysInMonth, date.seconds), date.days_in_month);
-    EXPECT_EQ(Of(Id::kHour, date.seconds), date.hour);
-    EXPECT_EQ(Of(Id::kMinute, date.seconds), date.minute);
+    EXPECT_EQ(Of(IdOf("year"), date.seconds), date.year);
+    EXPECT_EQ(Of(IdOf("month"), date.seconds), date.month);
+    EXPECT_EQ(Of(IdOf("day_of_month"), date.seconds), date.day);
+    EXPECT_EQ(Of(IdOf("day_of_week"), date.seconds), date.weekday);
+    EXPECT_EQ(Of(IdOf("day_of_year"), date.seconds), date.day_of_year);
+    EXPECT_EQ(Of(IdOf("days_in_month"), date.seconds), date.days_in_month);
+    EXPECT_EQ(Of(IdOf("hour"), date.seconds), date.hour);
+    EXPECT_EQ(Of(IdOf("minute"), date.seconds), date.minute);
   }
-  EXPECT_EQ(Of(Id::kYear, kInfinity), Of(Id::kYear, kNan));
+  EXPECT_EQ(Of(IdOf("year"), kInfinity), Of(IdOf("year"), kNan));
 }
 
 TEST(AbsentLabels, AreThoseThatEqualityNamesOnce) {
@@ -140,6 +141,12 @@ TEST(SortByValue, PutsNanLast) {
   ExpectVector(vector, {"{a=\"1\"} 2", "{a=\"4\"} 2", "{a=\"3\"} -Inf", "{a=\"2\"} NaN"});
 }
 
+TEST(SortByValue, TurnsNansRoundAsPrometheusDoes) {
+  Vector vector = TestVector({"{a=\"1\"} NaN", "{a=\"2\"} 1", "{a=\"3\"} NaN", "{a=\"4\"} NaN"});
+  SortByValue(/*descending=*/true, &vector);
+  ExpectVector(vector, {"{a=\"2\"} 1", "{a=\"4\"} NaN", "{a=\"3\"} NaN", "{a=\"1\"} NaN"});
+}
+
 TEST(ScalarOfVector, IsTheOnlyElementOfTheStep) {
   const Vector vector = TestVector({"{a=\"1\"} 1 _ 3 _", "{a=\"2\"} _ 2 4 _"});
   std::vector<double> values(4);
@@ -153,9 +160,10 @@ TEST(ScalarOfVector, IsTheOnlyElementOfTheStep) {
 absl::StatusOr<Labels> Replaced(const std::string& replacement, const std::string& regex,
                                 const std::string& destination = "dst",
                                 const std::string& source = "src") {
-  auto replacer = LabelReplacer::Create(destination, replacement, source, regex);
-  if (!replacer.ok()) return replacer.status();
-  return replacer->Apply(TestLabels(R"(lr{dst="old",src="ab-cd"})"));
+  const std::vector<std::string> texts = {destination, replacement, source, regex};
+  Vector vector = {{TestLabels(R"(lr{dst="old",src="ab-cd"})"), {}}};
+  TINYOBS_RETURN_IF_ERROR(LabelReplace(texts, &vector));
+  return vector[0].labels;
 }
 
 // What became of dst="old".
@@ -194,27 +202,28 @@ TEST(LabelReplace, RefusesWithTheWordsOfPrometheus) {
   EXPECT_CODE(Replaced("x", "b", ""), absl::StatusCode::kFailedPrecondition);
 }
 
+absl::StatusOr<Labels> Joined(const Labels& labels, const std::vector<std::string>& texts) {
+  Vector vector = {{labels, {}}};
+  TINYOBS_RETURN_IF_ERROR(LabelJoin(texts, &vector));
+  return vector[0].labels;
+}
+
 TEST(LabelJoin, JoinsWhatIsThere) {
   const Labels labels = TestLabels(R"(lr{dst="old",src="ab"})");
-  const auto joined = [&](const std::string& destination, std::vector<std::string> sources) {
-    EXPECT_OK(CheckLabelJoin(destination, sources));
-    return JoinLabels(labels, destination, "-", sources).value_or(Labels());
-  };
-  EXPECT_EQ(joined("new", {"src", "dst", "none"}),
+  EXPECT_EQ(*Joined(labels, {"new", "-", "src", "dst", "none"}),
             TestLabels(R"(lr{dst="old",new="ab-old-",src="ab"})"));
-  EXPECT_EQ(joined("src", {}), TestLabels(R"(lr{dst="old"})"));
-  EXPECT_EQ(joined("dst", {"src"}), TestLabels(R"(lr{dst="ab",src="ab"})"));
-  EXPECT_EQ(CheckLabelJoin("1", std::vector<std::string>{"2"}).message(),
+  EXPECT_EQ(*Joined(labels, {"src", "-"}), TestLabels(R"(lr{dst="old"})"));
+  EXPECT_EQ(*Joined(labels, {"dst", "-", "src"}), TestLabels(R"(lr{dst="ab",src="ab"})"));
+  EXPECT_EQ(Joined(labels, {"1", "-", "2"}).status().message(),
             "invalid source label name in label_join(): 2");
-  EXPECT_EQ(CheckLabelJoin("1", std::vector<std::string>{"a"}).message(),
+  EXPECT_EQ(Joined(labels, {"1", "-", "a"}).status().message(),
             "invalid destination label name in label_join(): 1");
 }
 
 TEST(LabelJoin, RefusesWhatIsTooLong) {
   const std::string half(40'000, 'x');
   ASSERT_OK_AND_ASSIGN(const Labels labels, Labels::Create("m", {{"a", half}}));
-  const std::vector<std::string> twice = {"a", "a"};
-  EXPECT_CODE(JoinLabels(labels, "b", "", twice), absl::StatusCode::kInvalidArgument);
+  EXPECT_CODE(Joined(labels, {"b", "", "a", "a"}), absl::StatusCode::kInvalidArgument);
 }
 
 }  // namespace

@@ -35,7 +35,7 @@ TEST_F(AdminTest, DisabledAsInPrometheus) {
       EXPECT_EQ(answer.body,
                 R"({"status":"error","errorType":"unavailable","error":"admin APIs disabled"})");
     }
-    EXPECT_EQ(Send("GET", StrCat("/api/v1/admin/tsdb/", route)).status, 404);
+    EXPECT_EQ(Send("GET", StrCat("/api/v1/admin/tsdb/", route)).status, 405);
   }
   EXPECT_THAT(Stored(), ElementsAre(Pair("a", "0=1")));
 }

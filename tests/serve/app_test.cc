@@ -2,6 +2,7 @@
 // Method: the whole app as one function over a fake database and a clock moved by hand.
 #include "tools/serve/app.h"
 
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <string>
@@ -17,6 +18,16 @@ namespace {
 
 constexpr int64_t kNow = 1'763'424'000'000;  // 2025-11-18T00:00:00Z
 constexpr int64_t kDayMs = 86'400'000;
+
+// A second passes each time it is looked at.
+class TickingClock : public ManualClock {
+ public:
+  using ManualClock::ManualClock;
+  int64_t MonotonicNs() const override { return 1'000'000'000 * ++ticks_; }
+
+ private:
+  mutable std::atomic<int64_t> ticks_{0};
+};
 
 class AppTest : public testing::Test {
  protected:
@@ -267,11 +278,16 @@ TEST_F(AppTest, QueryLimitsAreNamed) {
   const auto bytes = Get("/v1/query");
   EXPECT_EQ(bytes.status, 422);
   EXPECT_NE(bytes.body.find("larger than 1000 bytes"), std::string::npos) << bytes.body;
-  context_.query_deadline_ms = -1;
   context_.max_answer_bytes = 1 << 20;
+  TickingClock ticking(kNow);
+  context_.clock = &ticking;
+  context_.query_deadline_ms = 1500;
   const auto deadline = Get("/v1/query");
   EXPECT_EQ(deadline.status, 503);
-  EXPECT_NE(deadline.body.find("longer than -1 ms"), std::string::npos) << deadline.body;
+  EXPECT_NE(deadline.body.find("longer than 1500 ms"), std::string::npos) << deadline.body;
+  context_.query_deadline_ms = 500;
+  const auto queue = Get("/v1/query");
+  EXPECT_NE(queue.body.find("query timed out in query queue"), std::string::npos) << queue.body;
 }
 
 TEST_F(AppTest, TheAnswersLimitHoldsWithinOneSeries) {
@@ -709,6 +725,26 @@ TEST_F(AppTest, LargeAnswersAreCompressedForThoseWhoTakeIt) {
   EXPECT_EQ(*Gunzip(zipped.body, 1 << 20), plain);
   EXPECT_EQ(Send("GET", "/v1/query", "", {{"Accept-Encoding", "gzip;q=0"}}).body, plain);
   EXPECT_EQ(Get("/v1/query").Header("Vary"), "Accept-Encoding");
+}
+
+// What is a query may run on the thread of the sockets; what waits for the disk, or for minutes,
+// may not.
+TEST(KindOfRequestTest, CommitsAreShortQueriesAreQueriesAndAdministrationIsLong) {
+  const auto kind = [](std::string_view path) {
+    HttpRequest request;
+    request.path = std::string(path);
+    return KindOfRequest(request);
+  };
+  for (const std::string_view path : {"/v1/query", "/v1/query/range", "/api/v1/query_range",
+                                      "/api/v1/label/job/values", "/prometheus/api/v1/series"}) {
+    EXPECT_EQ(kind(path), RequestKind::kQuery) << path;
+  }
+  for (const std::string_view path : {"/v1/ingest", "/api/v1/write", "/api/v1/import/prometheus",
+                                      "/v1/health", "/", "/v1/admin/downsample"}) {
+    EXPECT_EQ(kind(path), RequestKind::kShort) << path;
+  }
+  EXPECT_EQ(kind("/api/v1/admin/tsdb/snapshot"), RequestKind::kLong);
+  EXPECT_EQ(kind("/prometheus/api/v1/admin/tsdb/delete_series"), RequestKind::kLong);
 }
 
 }  // namespace

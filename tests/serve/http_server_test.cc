@@ -4,11 +4,13 @@
 #include "tools/serve/http_server.h"
 
 #include <arpa/inet.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
 #include <string>
 #include <thread>
 #include <vector>
@@ -73,6 +75,13 @@ class Client {
     buffer_.erase(0, head + length);
     return answer;
   }
+  // Packets with data so far.
+  uint32_t DataSegmentsReceived() const {
+    tcp_info info{};
+    socklen_t size = sizeof(info);
+    return getsockopt(socket_, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_data_segs_in
+                                                                         : 0;
+  }
   // True when the server closes without another byte.
   bool AtEnd() { return buffer_.empty() && !Fill(); }
 
@@ -108,6 +117,10 @@ class Gate {
     open_ = true;
     changed_.NotifyAll();
   }
+  void Close() {
+    MutexLock lock(&mutex_);
+    open_ = false;
+  }
 
  private:
   Mutex mutex_;
@@ -124,7 +137,10 @@ class HttpServerTest : public testing::Test {
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     server_->Serve([this](const HttpRequest& request) { return Answer(request); },
-                   [](const HttpRequest& request) { return request.path.starts_with("/slow"); });
+                   [](const HttpRequest& request) {
+                     return request.path.starts_with("/slow") ? RequestKind::kQuery
+                                                              : RequestKind::kShort;
+                   });
   }
   // So that no handler outlives the gate.
   void TearDown() override {
@@ -535,27 +551,66 @@ TEST_F(HttpServerTest, ClientsThatWaitOrPipelineAreNotGone) {
 
 TEST_F(HttpServerTest, SlowRequestsWaitForEachOtherAndHoldUpNobodyElse) {
   HttpServerOptions options;
+  options.io_threads = 1;
   options.handler_threads = 1;
   options.slow_handler_threads = 1;
   options.handler_queue = 1;
   Start(options);
-  Client runs(server_->port());
-  ASSERT_TRUE(runs.Send(Get("/slow")));
+  // One on the loop, one on the pool.
+  Client on_loop(server_->port());
+  ASSERT_TRUE(on_loop.Send(Get("/slow")));
   gate_.AwaitInside(1);
+  Client on_pool(server_->port());
+  ASSERT_TRUE(on_pool.Send(Get("/slow")));
+  gate_.AwaitInside(2);
   // One of these waits, the other is refused.
-  Client second(server_->port());
   Client third(server_->port());
-  ASSERT_TRUE(second.Send(Get("/slow")));
+  Client fourth(server_->port());
   ASSERT_TRUE(third.Send(Get("/slow")));
+  ASSERT_TRUE(fourth.Send(Get("/slow")));
   Client quick(server_->port());
   ASSERT_TRUE(quick.Send(Get("/x")));
   EXPECT_TRUE(EndsWith(quick.ReadAnswer(), "GET /x   0"));
   while (counters_.requests_refused == 0) std::this_thread::yield();
   gate_.Open();
-  EXPECT_TRUE(EndsWith(runs.ReadAnswer(), "here"));
-  const std::string answers = second.ReadAnswer() + third.ReadAnswer();
+  EXPECT_TRUE(EndsWith(on_loop.ReadAnswer(), "here"));
+  EXPECT_TRUE(EndsWith(on_pool.ReadAnswer(), "here"));
+  const std::string answers = third.ReadAnswer() + fourth.ReadAnswer();
   EXPECT_NE(answers.find("HTTP/1.1 200 OK"), std::string::npos) << answers;
   EXPECT_NE(answers.find("HTTP/1.1 503 "), std::string::npos) << answers;
+}
+
+// What makes small queries fast: nobody is woken for them, and their answers are one piece.
+TEST_F(HttpServerTest, ShortQueriesStayOnTheLoopsThreadsAndAreOneWrite) {
+  Start({.io_threads = 1});
+  const auto count_threads = [] {
+    const std::filesystem::directory_iterator all("/proc/self/task");
+    return std::distance(begin(all), end(all));
+  };
+  const auto threads = count_threads();
+  Client client(server_->port());
+  constexpr int kQueries = 200;
+  for (int i = 0; i < kQueries; ++i) {
+    ASSERT_TRUE(client.Send(Get("/slow-not-at-all")));
+    ASSERT_TRUE(EndsWith(client.ReadAnswer(), "GET /slow-not-at-all   0"));
+  }
+  EXPECT_EQ(count_threads(), threads) << "a pool had to start one";
+  EXPECT_EQ(client.DataSegmentsReceived(), static_cast<uint32_t>(kQueries));
+}
+
+TEST_F(HttpServerTest, AQueryThatIsNotShortHoldsUpNobodyOnItsLoop) {
+  Start({.io_threads = 1});
+  for (int round = 0; round < 20; ++round) {
+    Client slow(server_->port());
+    Client other(server_->port());
+    ASSERT_TRUE(slow.Send(Get("/slow")));
+    gate_.AwaitInside(round + 1);
+    ASSERT_TRUE(other.Send(Get("/slow-not-at-all")));
+    EXPECT_TRUE(EndsWith(other.ReadAnswer(), "GET /slow-not-at-all   0"));
+    gate_.Open();
+    EXPECT_TRUE(EndsWith(slow.ReadAnswer(), "here"));
+    gate_.Close();
+  }
 }
 
 TEST_F(HttpServerTest, StoppingEndsSlowHandlers) {

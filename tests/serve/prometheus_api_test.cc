@@ -155,7 +155,15 @@ TEST_F(PrometheusApiTest, MistakesAreSaidInPrometheusWords) {
        R"(invalid expression type \"string\" for range query, must be Scalar or instant Vector)"},
       {"query_range?query=sum(&start=0&end=10&step=5",
        "1:5: parse error: unclosed left parenthesis"},
+      {"query_range?query=1&start=10&end=310&step=0.0001",
+       "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query "
+       "resolution (?step=XX)"},
+      {"query?query=%22a%ffb%22",
+       R"(invalid parameter \"query\": 1:1: parse error: invalid UTF-8 rune)"},
       {"series", "no match[] parameter provided"},
+      {"series?match[]=up&match[]={}",
+       R"(invalid parameter \"match[]\": match[] must contain at least one non-empty matcher)"},
+      {"labels?match[]={a=%22%22}", "match[] must contain at least one non-empty matcher"},
       {"series?match[]=up{",
        R"(invalid parameter \"match[]\": 1:4: parse error: unexpected end of input inside braces)"},
       {"series?match[]=up&start=x",
@@ -175,8 +183,81 @@ TEST_F(PrometheusApiTest, MistakesAreSaidInPrometheusWords) {
       {"query?query=1&limit=-1", R"(invalid parameter \"limit\": limit must be non-negative)"},
   };
   for (const auto& [target, error] : kCases) ExpectError(target, 400, bad, error);
-  EXPECT_EQ(Api("series?match[]={}").status, 400);
+  // A step that no time can take: there an error of Go's, a division by zero.
+  ExpectError("query_range?query=1&start=0&end=0.01&step=0.0009", 422, "execution",
+              "query resolution step widths below 1ms are not accepted");
   EXPECT_EQ(Api("nope").status, 404);
+}
+
+TEST_F(PrometheusApiTest, WrongMethodsSayWhichAreRight) {
+  const auto send = [this](std::string_view method, std::string_view path) {
+    HttpRequest request;
+    request.method = std::string(method);
+    request.path = std::string(path);
+    return Send(std::move(request));
+  };
+  const struct {
+    std::string_view method;
+    std::string_view path;
+    std::string_view allowed;
+  } kCases[] = {{"PUT", "/api/v1/query", "GET, OPTIONS, POST"},
+                {"DELETE", "/prometheus/api/v1/series", "GET, OPTIONS, POST"},
+                {"POST", "/api/v1/label/job/values", "GET, OPTIONS"},
+                {"GET", "/api/v1/write", "OPTIONS, POST"},
+                {"GET", "/api/v1/admin/tsdb/snapshot", "OPTIONS, POST, PUT"}};
+  for (const auto& [method, path, allowed] : kCases) {
+    const HttpResponse answer = send(method, path);
+    EXPECT_EQ(answer.status, 405) << path;
+    EXPECT_EQ(answer.Header("Allow"), allowed) << path;
+    EXPECT_EQ(answer.body, "Method Not Allowed\n");
+  }
+  EXPECT_EQ(send("OPTIONS", "/api/v1/query").status, 204);
+  EXPECT_EQ(send("OPTIONS", "/api/v1/nothing").status, 204);
+  EXPECT_EQ(send("DELETE", "/api/v1/nothing").status, 404);
+  // Prometheus refuses HEAD; what answers GET may be asked with HEAD, says HTTP, so we do.
+  EXPECT_EQ(send("HEAD", "/api/v1/labels").status, 200);
+}
+
+TEST_F(PrometheusApiTest, PathsThatAreNotCleanAreMoved) {
+  for (const auto& [path, clean] : std::vector<std::pair<std::string_view, std::string_view>>{
+           {"//api/v1/labels?a=b", "/api/v1/labels?a=b"},
+           {"/api/v1//labels", "/api/v1/labels"},
+           {"/api/./v1/labels?match[]=x%2F%2Fy", "/api/v1/labels?match[]=x%2F%2Fy"},
+           {"/api/v1/../../../x//", "/x/"},
+           {"/..", "/"},
+           {"/api/v1/label//values", "/api/v1/label/values"}}) {
+    const HttpResponse answer = Get(path);
+    EXPECT_EQ(answer.status, 301) << path;
+    EXPECT_EQ(answer.Header("Location"), clean) << path;
+  }
+  EXPECT_EQ(Get("/api/v1/label/values").status, 404);
+  EXPECT_EQ(Get("/.well-known/x").status, 404);
+}
+
+TEST_F(PrometheusApiTest, ExemplarsNeedASelector) {
+  for (const std::string_view none : {"1", "time()", "vector(1)", "%22up%22", "%22%5C%22type%22"}) {
+    const HttpResponse answer = Api(StrCat("query_exemplars?query=", none));
+    EXPECT_EQ(answer.status, 204) << none;
+    EXPECT_EQ(answer.body, "");
+  }
+  for (const std::string_view some : {"up", "rate(up[5m])", "1%2Bsum(up)", "up[5m:1m]"}) {
+    ExpectData(StrCat("query_exemplars?query=", some), "[]");
+  }
+}
+
+TEST_F(PrometheusApiTest, NothingIsListedWhereThereIsNoData) {
+  Fill();
+  for (const std::string_view list :
+       {"series?match[]=temperature", "labels?", "label/job/values?"}) {
+    for (const int64_t end : {kNowS - 31, int64_t{0}}) {
+      ExpectData(StrCat(list, "&start=-5&end=", end), "[]");
+    }
+    ExpectData(StrCat(list, "&start=", kNowS - 29), "[]");
+    EXPECT_NE(Api(StrCat(list, "&start=", kNowS - 30, "&end=", kNowS)).body.find("a"),
+              std::string::npos);
+  }
+  ExpectData(StrCat("series?match[]=temperature&start=", kNowS - 30, "&end=", kNowS - 30),
+             R"([{"__name__":"temperature","room":"attic"}])");
 }
 
 TEST_F(PrometheusApiTest, EmptyAnswersHaveTheirShapes) {
@@ -207,7 +288,7 @@ TEST_F(PrometheusApiTest, InstantQueriesAnswerEachType) {
   Fill();
   ExpectData("query?query=1", StrCat(R"({"resultType":"scalar","result":[)", kNowS, R"(.5,"1"]})"));
   ExpectData("query?query=%22%3Ca%3E%22&time=1.5",
-             R"({"resultType":"string","result":[1.5,"<a>"]})");
+             R"({"resultType":"string","result":[1.5,"\u003ca\u003e"]})");
   ExpectData("query?query=requests_total",
              StrCat(R"({"resultType":"vector","result":[)",
                     R"({"metric":{"__name__":"requests_total","job":"a","path":"/"},"value":[)",
@@ -255,11 +336,26 @@ TEST_F(PrometheusApiTest, TimesAreReadAsPrometheusReadsThem) {
            {"%2B2", "2"},
            {"2026-01-01T00:00:00Z", "1767225600"},
            {"2026-01-01T00:00:00.25%2B01:00", "1767222000.25"},
-           {"-62135596800", "-62135596800"}}) {  // no time at all, for clients in Go
+           {"-62135596800", "-62135596800"},  // no time at all, for clients in Go
+           {"1_000", "1000"},
+           {"0x1p4", "16"},
+           {"1e-400", "0"},
+           {"2026-01-01T00:00:00,25Z", "1767225600.25"},
+           {"2026-01-01T1:00:00Z", "1767229200"},
+           // Further than any clock, and no numbers: the ends of time.
+           {"1e30", "10000000000000"},
+           {"-1e30", "-10000000000000"},
+           {"Inf", "10000000000000"},
+           {"-inf", "-10000000000000"},
+           {"NaN", "-10000000000000"},
+           {"292277025-08-18T07:12:54.999999999Z", "10000000000000"},
+           {"-292273086-05-16T16:47:06Z", "-10000000000000"}}) {
     ExpectData(StrCat("query?query=1&time=", time),
                StrCat(R"({"resultType":"scalar","result":[)", seconds, R"(,"1"]})"));
   }
-  for (const std::string_view time : {"NaN", "Inf", "1e30", "2026-01-01", "1s", "1.5.5", "0x10"}) {
+  for (const std::string_view time :
+       {"1e400", "2026-01-01", "2026-01-01t00:00:00Z", "2026-01-01T00:00:00z", "1s", "1.5.5",
+        "0x10", "1__0", "%2B-5"}) {
     EXPECT_EQ(Api(StrCat("query?query=1&time=", time)).status, 400) << time;
   }
 }
@@ -331,7 +427,7 @@ TEST_F(PrometheusApiTest, WhatCannotBeExecutedIs422) {
 TEST_F(PrometheusApiTest, QueriesEndInTime) {
   Fill();
   context_.clock = &ticking_;
-  ExpectError("query?query=requests_total&timeout=1", 503, "timeout",
+  ExpectError("query?query=requests_total&timeout=3", 503, "timeout",
               "query timed out in expression evaluation");
   ExpectError("query?query=requests_total&timeout=0", 503, "timeout",
               "query timed out in query queue");
@@ -359,11 +455,10 @@ TEST_F(PrometheusApiTest, WorkStopsWhenTheClientIsGone) {
 
 TEST_F(PrometheusApiTest, TooManyOrTooLargeIsRefused) {
   Fill();
+  context_.clock = &ticking_;
   context_.promql_max_concurrency = 0;
-  const HttpResponse busy = Api("query?query=1");
-  EXPECT_EQ(busy.status, 503);
-  EXPECT_EQ(busy.Header("Retry-After"), "1");
-  EXPECT_NE(busy.body.find(R"("errorType":"unavailable")"), std::string::npos);
+  ExpectError("query?query=1&timeout=3s", 503, "timeout", "query timed out in query queue");
+  context_.clock = &clock_;
   context_.promql_max_concurrency = 20;
 
   context_.max_promql_answer_bytes = 150;
@@ -372,8 +467,8 @@ TEST_F(PrometheusApiTest, TooManyOrTooLargeIsRefused) {
   context_.max_promql_answer_bytes = 1 << 20;
   ByteBudget budget(100);
   context_.response_bytes = &budget;
-  ExpectError("query?query=requests_total", 503, "unavailable",
-              "too many large answers at once, try again");
+  // Of all answers, and there is no other.
+  EXPECT_EQ(Api("query?query=requests_total").status, 422);
   EXPECT_EQ(budget.used(), 0u);
   context_.response_bytes = nullptr;
 

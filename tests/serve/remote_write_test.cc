@@ -198,7 +198,7 @@ TEST_F(RemoteWriteTest, WhatPassesIsWorthAnotherTry) {
 
 TEST_F(RemoteWriteTest, OnlyPost) {
   Start();
-  EXPECT_EQ(Send("GET", "/api/v1/write").status, 404);
+  EXPECT_EQ(Send("GET", "/api/v1/write").status, 405);
 }
 
 }  // namespace

@@ -344,6 +344,97 @@ TEST_F(DownsamplerTest, ADamagedChunkStopsItsPartitionOnly) {
 }
 
 // After a repair: the counts are those of what is left, and everything is looked at again.
+// What has expired is not waited for: the damaged chunk is lost, the others of its series are not.
+TEST_F(DownsamplerTest, ADamagedChunkThatHasExpiredIsLostAlone) {
+  for (int64_t hour = 0; hour < 3; ++hour) {
+    for (int part = 0; part < 2; ++part) {
+      Write(Regular(kStartMs + hour * kHourMs + part * kHourMs / 2, kMinuteMs, 30, 1));
+    }
+    Write(HourOf(hour, 7, 0), kNext);
+  }
+  for (const int64_t hour : {1, 2}) {
+    const std::string key =
+        EncodeChunkKey(RawChunkKey(partitioning_, kSeries, kStartMs + hour * kHourMs));
+    std::string value;
+    ASSERT_OK(store_->Get(key, &value));
+    ASSERT_OK(store_->Put(key, value.substr(0, value.size() / 2)));
+  }
+  Losses losses;
+  losses.before_ms[0] = kStartMs + 2 * kHourMs;
+  int errors = 0;
+  for (bool more = true; more;) {
+    const auto step = ds().Step(kStartMs + 3 * kHourMs, &losses);
+    if (!step.ok()) {
+      EXPECT_CODE(step, absl::StatusCode::kDataLoss);
+      ++errors;
+    }
+    more = !step.ok() || *step;
+  }
+  EXPECT_EQ(errors, 1);  // of the third hour, which has not expired
+  EXPECT_EQ(losses.count, 1u);
+  EXPECT_CODE(losses.last, absl::StatusCode::kDataLoss);
+  EXPECT_TRUE(chunks_->Marks({}).raw[1].in_coarser);
+  EXPECT_FALSE(chunks_->Marks({}).raw[2].in_coarser);
+  Forget(&model_, kSeries, kStartMs + kHourMs, kStartMs + kHourMs + kHourMs / 2 - 1);
+  for (const SeriesId id : {kSeries, kNext}) {
+    Forget(&model_, id, kStartMs + 2 * kHourMs, INT64_MAX);
+    const WindowList expected = WindowsOf(model_[id], WidthMs(Tier::kFiveMinutes));
+    const WindowList found = ReadTier(Tier::kFiveMinutes)[id];
+    ASSERT_EQ(found.size(), expected.size()) << id;
+    for (size_t i = 0; i < found.size(); ++i) {
+      EXPECT_EQ(found[i].start_ms, expected[i].start_ms);
+      EXPECT_EQ(found[i].count, expected[i].count);
+    }
+  }
+}
+
+// Blocks have checksums: damage on a disk makes all that is in one unreadable, and nothing else.
+TEST_F(DownsamplerTest, BehindADamagedBlockThatHasExpiredTheRestIsFound) {
+  constexpr SeriesId kMany = 400;
+  const auto id_of = [](SeriesId i) { return (i % 2 + 1) << 32 | (i / 2 * 5); };  // of two metrics
+  for (SeriesId i = 0; i < kMany; ++i) {
+    Samples samples;
+    for (int k = 0; k < 60; ++k) {
+      samples[kStartMs + k * kMinuteMs] =
+          static_cast<double>((i * 60 + static_cast<SeriesId>(k)) * 2654435761 % 1'000'003);
+    }
+    Write(samples, id_of(i));
+  }
+  Flush();
+  for (const int place : {0, 3, 7, 10}) {
+    SCOPED_TRACE(place);
+    Kill();
+    std::string path, good;
+    for (const std::string& file : disk_.Files()) {
+      if (!file.ends_with(".sst")) continue;
+      ASSERT_OK_AND_ASSIGN(const std::string bytes, disk_.Contents(file));
+      if (bytes.size() > good.size()) path = file, good = bytes;
+    }
+    std::string bad = good;
+    bad[good.size() * static_cast<size_t>(place) / 12] ^= 1;
+    Close();
+    ASSERT_OK(disk_.SetContents(path, bad));
+    Open();
+    EXPECT_CODE(TryRun(kStartMs + kHourMs), absl::StatusCode::kDataLoss);
+    Losses losses;
+    losses.before_ms[0] = kStartMs + kHourMs;
+    for (int run = 0; run < 2; ++run) {  // the first is the end of the one that failed
+      for (bool more = true; more;) {
+        ASSERT_OK_AND_ASSIGN(more, ds().Step(kStartMs + kHourMs, &losses));
+      }
+    }
+    EXPECT_GT(losses.count, 0u);
+    EXPECT_TRUE(chunks_->Counts(Tier::kRaw).front().second.InCoarser());
+    const size_t found = ReadTier(Tier::kFiveMinutes).size();
+    EXPECT_GE(found, kMany - 100);  // some 90 of these chunks are in a block
+    EXPECT_LT(found, kMany);
+    downsampler_.reset();
+    Close();
+    ASSERT_OK(disk_.SetContents(path, good));
+    Open();
+  }
+}
+
 TEST_F(DownsamplerTest, ARecountBringsWindowsUpToDateWithWhatIsLeft) {
   for (int64_t hour = 0; hour < 24; ++hour) {
     Write(HourOf(hour, 5, 0.01));

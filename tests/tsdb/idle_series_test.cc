@@ -35,18 +35,22 @@ class IdleSeriesTest : public ::testing::Test {
     options.background_threads = false;
     options.partition_of = PartitionPrefix;
     options.filter_prefix_bytes = kSeriesPrefixBytes;
+    idle_ = std::make_unique<IdleSeries>(kSeed, cache_bytes_, account_);
+    options.compaction_filter = [idle = idle_.get()](std::string_view key, std::string_view value) {
+      return idle->IsGarbage(key, value) ? lsm::FilterDecision::kRemove
+                                         : lsm::FilterDecision::kKeep;
+    };
     auto store = lsm::Store::Open("store", options);
     ASSERT_OK(store);
     store_ = *std::move(store);
-    idle_ = std::make_unique<IdleSeries>(store_.get(), kSeed, cache_bytes_, account_);
-    ASSERT_OK(idle_->Load());
+    ASSERT_OK(idle_->Load(store_.get()));
   }
   void Reopen(bool flush) {
     if (flush) {
       ASSERT_OK(store_->Flush());
     }
-    idle_.reset();
     store_.reset();
+    idle_.reset();
     Open();
   }
 
@@ -74,17 +78,24 @@ class IdleSeriesTest : public ::testing::Test {
     if (!found.ok()) return found.status();
     return found->front();
   }
-  // Until all is dropped, the range of the groups included.
   void Drop(uint32_t partition) {
-    for (bool more = true; more;) {
-      lsm::WriteBatch batch;
-      const auto dropped = idle_->PutDropped(partition, &batch);
-      ASSERT_OK(dropped);
-      more = *dropped;
-      ASSERT_OK(Write(batch));
-    }
+    idle_->Hide(partition);
     ASSERT_OK(store_->Flush());
     ASSERT_OK(store_->DropRange(ChunkPrefix(Tier::kIdle, 0), ChunkPrefix(Tier::kIdle, partition)));
+    idle_->Forget(partition);
+  }
+  uint64_t Size() {
+    uint64_t size = 0;
+    EXPECT_OK(idle_->ForEach(UINT32_MAX, [&](const IdleSeries::Series&) { ++size; }));
+    return size;
+  }
+  uint64_t RowsAfterCompaction() {
+    EXPECT_OK(store_->CompactRange("", ""));
+    const auto rows = store_->NewIterator({});
+    uint64_t left = 0;
+    for (rows->SeekToFirst(); rows->Valid(); rows->Next()) ++left;
+    EXPECT_OK(rows->status());
+    return left;
   }
   Map All(uint32_t partition, const lsm::Snapshot& snapshot) {
     Map all;
@@ -105,8 +116,8 @@ class IdleSeriesTest : public ::testing::Test {
   testing::MemoryFileSystem fs_;
   size_t cache_bytes_ = 1 << 20;
   MemoryAccount* account_ = nullptr;
+  std::unique_ptr<IdleSeries> idle_;  // before the store, which calls it
   std::unique_ptr<lsm::Store> store_;
-  std::unique_ptr<IdleSeries> idle_;
 };
 
 Labels Numbered(uint32_t i) { return Labels::Of(StrCat("m", i % 3), {{"pod", StrCat("pod-", i)}}); }
@@ -151,7 +162,7 @@ TEST_F(IdleSeriesTest, IsWhatAMapIs) {
           }
         }
       }
-      ASSERT_EQ(idle_->size(), model.size());
+      ASSERT_EQ(Size(), model.size());
       const auto expect_all = [&](const lsm::Snapshot& snapshot, const Map& expected) {
         const uint32_t from = oldest + random() % 8;
         Map some;
@@ -181,12 +192,8 @@ TEST_F(IdleSeriesTest, IsWhatAMapIs) {
     }
     then.clear();
     Drop(seed * 1000 + 1000);
-    Drop(seed * 1000 + 1000);  // the rows that only count
-    ASSERT_EQ(idle_->size(), 0u);
-    // Nothing is left behind.
-    const auto rows = store_->NewIterator({});
-    rows->SeekToFirst();
-    EXPECT_FALSE(rows->Valid()) << EscapeForMessage(rows->key());
+    ASSERT_TRUE(idle_->empty());
+    EXPECT_EQ(RowsAfterCompaction(), 0u);  // nothing is left behind
   }
 }
 
@@ -195,47 +202,56 @@ TEST_F(IdleSeriesTest, WhatWasNotFlushedIsLostAsAWhole) {
   ASSERT_OK(store_->Flush());
   ASSERT_OK(GoIdle(Numbered(2), 2, 10));
   Reopen(/*flush=*/false);
-  EXPECT_EQ(idle_->size(), 1u);
+  EXPECT_EQ(Size(), 1u);
   EXPECT_TRUE((*Find(Numbered(1).canonical_bytes())).has_value());
   EXPECT_FALSE((*Find(Numbered(2).canonical_bytes())).has_value());
 }
 
-// Dropping a large group takes several batches; from the first on it is not seen, whatever crash
-// comes between, and the next attempt ends what the first began.
-TEST_F(IdleSeriesTest, AGroupThatIsBeingDroppedIsNotSeen) {
-  constexpr uint32_t kSeries = 60'000;
-  for (uint32_t i = 0; i < kSeries; i += 10'000) {
-    std::vector<Labels> labels;
-    std::vector<IdleSeries::Series> series;
-    for (uint32_t k = i; k < i + 10'000; ++k) labels.push_back(Numbered(k));
-    for (uint32_t k = 0; k < labels.size(); ++k) {
-      series.push_back({i + k + 1, labels[k].canonical_bytes(), 10});
-    }
-    lsm::WriteBatch batch;
-    idle_->PutIdle(series, &batch);
-    ASSERT_OK(Write(batch));
-  }
-  ASSERT_OK(GoIdle(Labels::Of("stays"), kSeries + 1, 11));
-  EXPECT_EQ(idle_->size(), kSeries + 1);
+// What points to a group may be gone only when the group is, durably: else a series of it could not
+// be found, and would be made once more.
+TEST_F(IdleSeriesTest, AGroupIsNotSeenFromTheFirstAndWhatPointsToItLeavesLast) {
+  for (uint32_t i = 0; i < 100; ++i) ASSERT_OK(GoIdle(Numbered(i), i + 1, 10));
+  ASSERT_OK(GoIdle(Labels::Of("stays"), 1000, 11));
+  EXPECT_FALSE(idle_->Hide(10));
+  EXPECT_TRUE(idle_->Hide(11));
+  EXPECT_EQ(Size(), 1u);
+  EXPECT_FALSE((*Find(Numbered(5).canonical_bytes())).has_value());
+  EXPECT_EQ(All(0, *store_->NewSnapshot()).size(), 1u);
+  EXPECT_EQ(RowsAfterCompaction(), 202u);
+  Reopen(/*flush=*/true);  // it was not dropped after all
+  EXPECT_EQ(Size(), 101u);
+  EXPECT_TRUE((*Find(Numbered(5).canonical_bytes())).has_value());
+  Drop(11);
+  EXPECT_EQ(RowsAfterCompaction(), 2u);  // of the one that stays
+  EXPECT_TRUE((*Find(Labels::Of("stays").canonical_bytes())).has_value());
+}
+
+// A row that points to a group that was dropped, and made anew for backfilled samples.
+TEST_F(IdleSeriesTest, WhatPointsToAnEarlierGroupOfThePartitionFindsNothing) {
+  ASSERT_OK(GoIdle(Numbered(1), 1, 10));
+  Drop(11);
+  ASSERT_OK(GoIdle(Numbered(2), 2, 10));
+  EXPECT_FALSE((*Find(Numbered(1).canonical_bytes())).has_value());
+  EXPECT_TRUE((*Find(Numbered(2).canonical_bytes())).has_value());
+}
+
+// Else each query of the last minutes would load the group that grows just now, again and again.
+TEST_F(IdleSeriesTest, AGroupWithoutASampleInTheTimesOfAQueryIsNotLoaded) {
+  const auto accountant = std::make_unique<MemoryAccountant>(0);
+  account_ = accountant->NewAccount("idle series");
+  Reopen(/*flush=*/true);
+  const Labels labels = Numbered(1);
   lsm::WriteBatch batch;
-  const auto more = idle_->PutDropped(11, &batch);
-  ASSERT_OK(more);
-  EXPECT_TRUE(*more);
-  EXPECT_LT(batch.size_bytes(), size_t{2} << 20);
+  const IdleSeries::Series series{1, labels.canonical_bytes(), 10, /*last_ms=*/5000};
+  idle_->PutIdle({&series, 1}, &batch);
   ASSERT_OK(Write(batch));
-  for (int opened = 0; opened < 2; ++opened) {
-    EXPECT_EQ(idle_->size(), 1u);
-    EXPECT_FALSE((*Find(Numbered(5).canonical_bytes())).has_value());
-    EXPECT_FALSE((*Find(Numbered(kSeries - 1).canonical_bytes())).has_value());
-    EXPECT_EQ(All(0, *store_->NewSnapshot()).size(), 1u);
-    Reopen(/*flush=*/true);
-  }
-  Drop(11);
-  Drop(11);
-  const auto rows = store_->NewIterator({});
-  uint64_t left = 0;
-  for (rows->SeekToFirst(); rows->Valid(); rows->Next()) ++left;
-  EXPECT_EQ(left, 3u);  // of the one that stays
+  EXPECT_TRUE(idle_->Groups(10, *store_->NewSnapshot(), /*from_ms=*/5001)->empty());
+  EXPECT_EQ(account_->used(), 0u);
+  EXPECT_EQ(idle_->Groups(10, *store_->NewSnapshot(), /*from_ms=*/5000)->size(), 1u);
+  Reopen(/*flush=*/true);  // what is in it is not known any more
+  EXPECT_EQ(idle_->Groups(10, *store_->NewSnapshot(), /*from_ms=*/5001)->size(), 1u);
+  store_.reset();
+  idle_.reset();
 }
 
 TEST_F(IdleSeriesTest, AnEqualFingerprintIsNotTrusted) {
@@ -275,13 +291,11 @@ TEST_F(IdleSeriesTest, DamagedRowsAreDataLoss) {
   EXPECT_CODE(idle_->Groups(10, *store_->NewSnapshot()), absl::StatusCode::kDataLoss);
   ASSERT_OK(store_->Put(IdleLookupKey(key, 1), "short"));
   EXPECT_CODE(Find(labels), absl::StatusCode::kDataLoss);
-  for (const std::string_view bad :
-       {std::string_view(""), std::string_view("\xff\xff", 2),
-        std::string_view("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")}) {
-    ASSERT_OK(store_->Put(IdleGroupRowKey(10), bad));
-    IdleSeries other(store_.get(), kSeed, 1 << 20, nullptr);
-    EXPECT_CODE(other.Load(), absl::StatusCode::kDataLoss);
-  }
+  ASSERT_OK(
+      store_->Put("\x04"
+                  "abc",
+                  "too short"));
+  EXPECT_CODE(IdleSeries(kSeed, 1 << 20, nullptr).Load(store_.get()), absl::StatusCode::kDataLoss);
 }
 
 }  // namespace

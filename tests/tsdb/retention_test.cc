@@ -1,6 +1,10 @@
 // Retention: what is too old leaves as whole partitions and never before it was made into windows,
 // series leave with their last sample of any tier, and what is too old does not come in.
-#include "lib/tsdb/ageing_schedule.h"
+#include <algorithm>
+#include <bit>
+#include <random>
+
+#include "lib/tsdb/key_schema.h"
 #include "tests/tsdb/ageing_testing.h"
 
 namespace tinyobs::tsdb {
@@ -13,6 +17,22 @@ class RetentionTest : public AgeingTest {
   void Tiers(int64_t raw_ms, int64_t five_minutes_ms = 0, int64_t one_hour_ms = 0) {
     options_.downsampling = true;
     options_.retention = {raw_ms, five_minutes_ms, one_hour_ms};
+  }
+  // The tables that there are of the raw samples of an hour.
+  void BreakReading(int64_t time_ms) {
+    const std::string raw = ChunkPrefix(tsdb::Tier::kRaw, Partitioning(kHourMs).NumberOf(time_ms));
+    for (const std::string& path : disk_.Files()) {
+      if (!path.ends_with(".sst")) continue;
+      ASSERT_OK_AND_ASSIGN(const std::string bytes, disk_.Contents(path));
+      // Its first key, behind some lengths; metadata begins otherwise.
+      if (bytes.substr(0, 16).find(raw) == std::string::npos) continue;
+      for (const auto operation : {testing::Operation::kRead, testing::Operation::kOpen}) {
+        disk_.AddFault({.operation = operation,
+                        .path_contains = path,
+                        .count = UINT64_MAX,
+                        .error = absl::DataLossError("injected damage")});
+      }
+    }
   }
 };
 
@@ -157,14 +177,7 @@ TEST_F(RetentionTest, WhatCannotBeMadeIntoWindowsStaysAndAllBehindIt) {
   // A sample that comes late, of an hour that was done: it must be done again, which fails.
   ASSERT_OK(Put(Gauge("a"), kEpochMs + 2 * kHourMs + 1, 5));
   ASSERT_OK(db_->Flush());
-  disk_.AddFault({.operation = testing::Operation::kRead,
-                  .path_contains = "/lsm/",
-                  .count = UINT64_MAX,
-                  .error = absl::DataLossError("injected damage")});
-  disk_.AddFault({.operation = testing::Operation::kOpen,
-                  .path_contains = "/lsm/",
-                  .count = UINT64_MAX,
-                  .error = absl::DataLossError("injected damage")});
+  BreakReading(kEpochMs + 2 * kHourMs);
   clock_.AdvanceMs(20 * kDayMs);
   EXPECT_FALSE(db_->Downsample().ok());
   const DbStats stats = db_->Stats();
@@ -276,18 +289,120 @@ TEST_F(RetentionTest, RunsComeAMinuteAfterOpenAndThenHourly) {
   EXPECT_EQ(runs_at(kMinuteMs + kHourMs), 2u);
 }
 
-TEST(AgeingSchedule, AFailedRunIsTriedAgainSoonAndThenHourly) {
-  AgeingSchedule schedule(1000);
-  EXPECT_EQ(schedule.next_ms(), 61'000);
-  for (const int64_t pause_ms : {30'000, 60'000, 120'000, 3'600'000, 3'600'000}) {
-    schedule.Ended(false, 5000);
-    EXPECT_EQ(schedule.next_ms(), 5000 + pause_ms);
+TEST_F(RetentionTest, AFailedRunIsTriedAgainSoonAndThenEverMoreSeldom) {
+  options_.downsampling = true;
+  Open();
+  Live(Gauge("a"), kEpochMs + 3 * kHourMs);
+  ASSERT_OK(db_->Flush());
+  BreakReading(kEpochMs + 2 * kHourMs);
+  const auto pause_after_run = [this] {
+    const DownsamplingStats before = db_->Stats().downsampling;
+    WorkAt(before.next_run_ms - 1);
+    EXPECT_EQ(db_->Stats().downsampling.runs, before.runs);
+    WorkAt(before.next_run_ms);
+    EXPECT_EQ(db_->Stats().downsampling.runs, before.runs + 1);
+    return db_->Stats().downsampling.next_run_ms - before.next_run_ms;
+  };
+  int64_t pause_ms = 30'000;
+  for (int failures = 1; failures < 10; ++failures) {
+    ASSERT_EQ(pause_after_run(), pause_ms);
+    ASSERT_EQ(db_->Stats().downsampling.consecutive_failures, static_cast<uint64_t>(failures));
+    pause_ms = std::min(2 * pause_ms, kHourMs);
   }
-  EXPECT_EQ(schedule.failures(), 5u);
-  schedule.Ended(true, 5000);
-  EXPECT_EQ(schedule.next_ms(), 5000 + 3'600'000);
-  schedule.Ended(false, 5000);
-  EXPECT_EQ(schedule.next_ms(), 5000 + 30'000);
+  disk_.ClearFaults();
+  EXPECT_EQ(pause_after_run(), kHourMs);
+  EXPECT_EQ(db_->Stats().downsampling.consecutive_failures, 0u);
+}
+
+// Nobody came to repair it, and all the rest would never leave.
+TEST_F(RetentionTest, DamageThatHasExpiredHoldsNothingUp) {
+  Tiers(kDayMs, 60 * kDayMs);
+  options_.chunk_samples = 6;
+  Open();
+  Live(Gauge("a"), kEpochMs + 6 * kHourMs);
+  const uint64_t samples = CountSamples(model_);
+  ASSERT_OK(db_->Flush());
+  ASSERT_OK(Put(Gauge("a"), kEpochMs + 2 * kHourMs + 1, 5));
+  ASSERT_OK(db_->Flush());
+  BreakReading(kEpochMs + 2 * kHourMs);
+  // As long as it has not expired it stays, however many runs fail.
+  for (int run = 0; run < 8; ++run) EXPECT_FALSE(db_->Downsample().ok());
+  EXPECT_EQ(db_->Stats().downsampling.damage_passed_by, 0u);
+  disk_.ClearFaults();
+  ASSERT_OK(db_->Downsample());
+  ASSERT_OK(Put(Gauge("a"), kEpochMs + 4 * kHourMs + 1, 5));
+  ASSERT_OK(db_->Flush());
+  BreakReading(kEpochMs + 4 * kHourMs);
+  clock_.AdvanceMs(20 * kDayMs);
+  for (int run = 0; run < 5; ++run) EXPECT_FALSE(db_->Downsample().ok());
+  EXPECT_GT(Tier(0).partitions, 0u);
+  ASSERT_OK(db_->Downsample());
+  EXPECT_EQ(Tier(0).partitions, 0u);
+  EXPECT_EQ(db_->Stats().downsampling.damage_passed_by, 1u);
+  EXPECT_EQ(db_->Stats().downsampling.consecutive_failures, 0u);
+  EXPECT_EQ(std::count_if(log_.begin(), log_.end(),
+                          [](const std::string& line) {
+                            return line.find("injected damage") != std::string::npos &&
+                                   line.find("made without") != std::string::npos;
+                          }),
+            1);
+  disk_.ClearFaults();
+  // The windows are those from before the sample that could not be added to them.
+  EXPECT_EQ(SamplesIn(*db_, Resolution::kRaw)[Text(Gauge("a"))], samples + 1);
+}
+
+// With a limit on the disk that drops the oldest, the same damage must not keep it full for ever.
+TEST_F(RetentionTest, DamageInTheOldestPartitionDoesNotKeepTheDiskFull) {
+  options_.downsampling = true;
+  options_.storage_full = StorageFull::kDropOldest;
+  options_.max_storage_bytes = 1 << 20;
+  options_.memory_budget_bytes = 8 << 20;
+  Open();
+  ASSERT_OK(Put(Gauge("a"), clock_.NowMs(), 1));
+  ASSERT_OK(db_->Flush());
+  BreakReading(kEpochMs);
+  clock_.AdvanceMs(2 * kHourMs);
+  std::mt19937_64 random(1);
+  int refused = 0;
+  for (int batch = 0; batch < 300; ++batch) {
+    WorkAt(clock_.NowMs() + 10 * kMinuteMs);
+    Writer writer(db_.get(), &model_);
+    for (int k = 0; k < 1000; ++k) {
+      ASSERT_OK(
+          writer.Add(Gauge(StrCat("b", k)), clock_.NowMs(), std::bit_cast<double>(random() >> 2)));
+    }
+    const absl::Status status = writer.Commit();
+    if (status.ok()) continue;
+    ASSERT_CODE(status, absl::StatusCode::kResourceExhausted);
+    ++refused;
+  }
+  EXPECT_EQ(db_->Stats().downsampling.damage_passed_by, 1u);
+  EXPECT_GT(Retained().partitions_dropped_for_room, 5u);
+  EXPECT_LT(refused, 300);
+}
+
+// Between the first look and the drop the clock goes on, and samples come.
+TEST_F(RetentionTest, ASampleThatCameDuringTheRunIsInTheWindowsBeforeItsHourLeaves) {
+  Tiers(kDayMs, 60 * kDayMs);
+  Open();
+  Live(Gauge("a"), kEpochMs + 24 * kHourMs);
+  Work();
+  const uint64_t runs = db_->Stats().downsampling.runs;
+  // The first step of a run: it seals what the head has.
+  clock_.SetMs(db_->Stats().downsampling.next_run_ms);
+  ASSERT_OK(db_->RunBackgroundWork());
+  ASSERT_EQ(db_->Stats().downsampling.runs, runs);
+  ASSERT_OK(Put(Gauge("a"), clock_.NowMs() - kDayMs + 1, 99));
+  const uint64_t samples = CountSamples(model_);
+  clock_.AdvanceMs(3 * kHourMs);
+  for (int step = 0; db_->Stats().downsampling.runs == runs; ++step) {
+    ASSERT_LT(step, 1000);
+    ASSERT_OK(db_->RunBackgroundWork());
+  }
+  EXPECT_GT(Tier(0).partitions, 0u);
+  EXPECT_EQ(SamplesIn(*db_, Resolution::kRaw)[Text(Gauge("a"))], samples);
+  ASSERT_OK(db_->Downsample());
+  EXPECT_EQ(SamplesIn(*db_, Resolution::kRaw)[Text(Gauge("a"))], samples);
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ using Sets = std::vector<std::unique_ptr<SeriesSet>>;
 
 class SelectPartsTest : public DbTest {
  protected:
-  static constexpr int kSeries = 300;
+  static constexpr int kSeries = 1000;
 
   // Half of the samples sealed, the others in the head.
   void Fill() {
@@ -26,10 +26,10 @@ class SelectPartsTest : public DbTest {
       }
     }
   }
-  Sets Parts(int parts, bool sorted = true) {
+  Sets Parts(int parts, bool sorted = true, TimeRange range = {}) {
     SelectHints hints;
     hints.sorted = sorted;
-    auto sets = db_->SelectParts({Matcher::Metric("m")}, {}, hints, parts);
+    auto sets = db_->SelectParts({Matcher::Metric("m")}, range, hints, parts);
     EXPECT_OK(sets);
     return *std::move(sets);
   }
@@ -70,6 +70,26 @@ TEST_F(SelectPartsTest, FewSeriesAreNotDivided) {
   ASSERT_OK(Put(Labels::Of("m"), kStartMs, 1));
   EXPECT_EQ(Parts(8).size(), 1u);
   EXPECT_EQ(Parts(0).size(), 1u);
+}
+
+// A thread costs more than it takes to read them.
+TEST_F(SelectPartsTest, ALookAtAHundredSeriesIsNotDivided) {
+  Open();
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_OK(Put(Labels::Of("m", {{"i", std::to_string(i)}}), kStartMs, 1));
+  }
+  EXPECT_EQ(Parts(8, false, {kStartMs - 300'000, kStartMs}).size(), 1u);
+}
+
+TEST_F(SelectPartsTest, AFewSeriesOverDaysAre) {
+  Open();
+  constexpr int64_t kDayMs = 86'400'000;
+  for (int i = 0; i < 50; ++i) {
+    const Labels labels = Labels::Of("m", {{"i", std::to_string(i)}});
+    for (int64_t ms = 0; ms < kDayMs; ms += kHourMs) ASSERT_OK(Put(labels, kStartMs + ms, 1));
+  }
+  ASSERT_OK(db_->Flush());
+  EXPECT_EQ(Parts(4, false, {kStartMs, kStartMs + kDayMs}).size(), 4u);
 }
 
 TEST_F(SelectPartsTest, AllPartsSeeTheInstantTheQueryBegan) {

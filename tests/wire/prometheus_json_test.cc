@@ -105,7 +105,7 @@ TEST(QueryData, ScalarsAndStringsHaveFormsOfTheirOwn) {
   result.scalar = {1'000, 0};
   result.string = "a\"\\\n\x01<\xFF";
   EXPECT_EQ(Data(result),
-            "{\"resultType\":\"string\",\"result\":[1,\"a\\\"\\\\\\n\\u0001<\xEF\xBF\xBD\"]}");
+            "{\"resultType\":\"string\",\"result\":[1,\"a\\\"\\\\\\n\\u0001\\u003c\\ufffd\"]}");
 }
 
 TEST(QueryData, VectorsAndMatricesKeepTheirOrder) {

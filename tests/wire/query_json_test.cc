@@ -4,10 +4,10 @@
 
 #include <cmath>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "lib/wire/json_writer.h"
 
 namespace tinyobs::wire {
 namespace {
@@ -174,12 +174,22 @@ TEST(ErrorBodies, SayErrorAndMessage) {
             "\n");
 }
 
-TEST(ErrorBodies, TextThatIsNotUtf8IsRepaired) {
-  EXPECT_EQ(ErrorJson("x", "a\xff\xc3\xa9\xc3"),
-            "{\"error\":\"x\",\"message\":\"a\uFFFDé\uFFFD\"}\n");
-  EXPECT_EQ(ReplaceBadUtf8("\xed\xa0\x80"
-                           "ok"),
-            "\uFFFD\uFFFD\uFFFDok");
+TEST(ErrorBodies, StringsAreWrittenAsGoWritesThem) {
+  const struct {
+    std::string_view text;
+    std::string_view json;
+  } kCases[] = {
+      {"plain é \x7f", "plain é \x7f"},
+      {"a\xff\xc3\xa9\xc3", "a\\ufffdé\\ufffd"},
+      {"\xed\xa0\x80ok", "\\ufffd\\ufffd\\ufffdok"},
+      {"<b>&'", "\\u003cb\\u003e\\u0026'"},
+      {"\t\r\n\b\f\x01\x1f\"\\", R"(\t\r\n\u0008\u000c\u0001\u001f\"\\)"},
+      {"\u2027\u2028\u2029\u202a", "\u2027\\u2028\\u2029\u202a"},
+      {std::string_view("\0", 1), "\\u0000"},
+  };
+  for (const auto& [text, json] : kCases) {
+    EXPECT_EQ(ErrorJson("x", text), R"({"error":"x","message":")" + std::string(json) + "\"}\n");
+  }
 }
 
 TEST(FormatGoDuration, PrintsAsGoDoes) {

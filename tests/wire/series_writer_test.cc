@@ -144,6 +144,7 @@ TEST_F(SeriesWriterTest, SamplesOfTheWrongTimeAreLeftOutAlone) {
     EXPECT_EQ(report.refused, 2u);
     EXPECT_THAT(report.reasons, ElementsAre(HasSubstr("a: timestamp"), HasSubstr("in the future")));
     EXPECT_THAT(Stored(), ElementsAre(Pair("a", "0=2"), Pair("b", "0=3")));
+    EXPECT_EQ(db_->Stats().samples_rejected, 2u * (i + 1));  // each once
   }
 }
 

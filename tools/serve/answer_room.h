@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "lib/base/memory_accountant.h"
 #include "lib/base/strings.h"
 #include "tinyobs/querier.h"
 #include "tools/serve/byte_budget.h"
@@ -32,7 +33,7 @@ class AnswerRoom {
     if (bytes <= memory_.bytes() || memory_.Resize(std::min(limit_, bytes + kStepBytes))) {
       return true;
     }
-    status_ = absl::UnavailableError("too many large answers at once, try again");
+    status_ = MemoryExhaustedError("too many large answers at once, try again");
     return false;
   }
   const absl::Status& status() const { return status_; }

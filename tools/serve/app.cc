@@ -9,6 +9,7 @@
 #include "tools/serve/ingest_handler.h"
 #include "tools/serve/prometheus_admin.h"
 #include "tools/serve/prometheus_api.h"
+#include "tools/serve/query_gate.h"
 #include "tools/serve/query_handler.h"
 #include "tools/serve/remote_write_handler.h"
 #include "tools/serve/routes.h"
@@ -23,8 +24,9 @@ Handler MakeApp(const HandlerContext* context, const HttpCounters* counters, Acc
   const auto write_side = std::make_shared<WriteSide>(context, max_body_bytes);
   router->Add("POST", "/api/v1/write", RemoteWriteHandler(write_side));
   router->Add("POST", "/api/v1/import/prometheus", ImportHandler(write_side));
-  router->Add("GET", "/v1/query", QueryHandler(context));
-  router->Add("GET", "/v1/query/range", QueryRangeHandler(context));
+  const auto gate = std::make_shared<QueryGate>(context);
+  router->Add("GET", "/v1/query", QueryHandler(context, gate));
+  router->Add("GET", "/v1/query/range", QueryRangeHandler(context, gate));
   router->Add("GET", "/v1/metrics/list", MetricsListHandler(context));
   router->Add("GET", "/v1/stats", StatsHandler(context));
   router->Add("GET", "/v1/cardinality", CardinalityHandler(context));
@@ -34,23 +36,24 @@ Handler MakeApp(const HandlerContext* context, const HttpCounters* counters, Acc
   router->Add("GET", "/metrics", OwnMetricsHandler(context, counters));
   router->Add("GET", "/-/healthy", HealthyHandler());
   router->Add("GET", "/-/ready", ReadyHandler(context));
-  AddPrometheusApi(router.get(), context);
+  AddPrometheusApi(router.get(), context, gate);
   AddAdminRoutes(router.get(), context);
   router->SetFallback(DashboardHandler(std::move(find_page)));
   return WithCompression([router](const HttpRequest& request) { return router->Handle(request); },
                          max_body_bytes, context->request_bytes);
 }
 
-bool IsQuery(const HttpRequest& request) {
+RequestKind KindOfRequest(const HttpRequest& request) {
   std::string_view path = request.path;
   if (constexpr std::string_view kPrefix = "/prometheus"; path.starts_with(kPrefix)) {
     path.remove_prefix(kPrefix.size());
   }
+  if (path.starts_with("/api/v1/admin/")) return RequestKind::kLong;
   for (const std::string_view start :
-       {"/v1/query", "/api/v1/query", "/api/v1/series", "/api/v1/label", "/api/v1/admin/"}) {
-    if (path.starts_with(start)) return true;
+       {"/v1/query", "/api/v1/query", "/api/v1/series", "/api/v1/label"}) {
+    if (path.starts_with(start)) return RequestKind::kQuery;
   }
-  return false;
+  return RequestKind::kShort;
 }
 
 }  // namespace tinyobs::serve

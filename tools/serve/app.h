@@ -20,8 +20,9 @@ namespace tinyobs::serve {
 Handler MakeApp(const HandlerContext* context, const HttpCounters* counters, AccessPolicy policy,
                 FindPage find_page, size_t max_body_bytes);
 
-// For HttpServer::Serve: requests of MakeApp's that read, or delete, as much as their sender likes.
-bool IsQuery(const HttpRequest& request);
+// Of MakeApp's, for HttpServer::Serve: what reads as much as its sender likes is a query, what
+// copies or deletes as much is long.
+RequestKind KindOfRequest(const HttpRequest& request);
 
 }  // namespace tinyobs::serve
 

@@ -25,6 +25,7 @@ class ByteBudget {
   }
   void Return(size_t bytes) { used_.fetch_sub(bytes, std::memory_order_relaxed); }
   size_t used() const { return used_.load(std::memory_order_relaxed); }
+  size_t limit() const { return limit_; }
 
  private:
   const size_t limit_;

@@ -53,8 +53,14 @@ struct HttpResponse {
 
 // Must not block for longer than its own deadline: a server stops only when its handlers return.
 using Handler = std::function<HttpResponse(const HttpRequest&)>;
-// True for requests that may take as long as a query does; see HttpServer::Serve.
-using IsSlow = std::function<bool(const HttpRequest&)>;
+
+// What a server wants to know of a request before it runs it; see HttpServer::Serve.
+enum class RequestKind {
+  kShort,  // done soon, or as soon as the disk is
+  kQuery,  // mostly computes, mostly shortly, and yet for as long as somebody likes
+  kLong,   // minutes
+};
+using KindOf = std::function<RequestKind(const HttpRequest&)>;
 
 // "Bad Request" for 400; "" for a code nobody here uses.
 std::string_view StatusText(int status);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -25,6 +26,7 @@ constexpr std::string_view kTooManyConnections =
     "{\"error\":\"Service Unavailable\",\"message\":\"too many connections\"}\n";
 
 constexpr int64_t kAcceptRetryMs = 100;
+constexpr int64_t kLongestSweepMs = 1'000;
 
 size_t Cores() { return std::max<size_t>(1, std::thread::hardware_concurrency()); }
 
@@ -77,20 +79,21 @@ class HttpServer::Impl {
     return error ? ListenError(options, error) : absl::OkStatus();
   }
 
-  void Serve(Handler handler, IsSlow is_slow) {
+  void Serve(Handler handler, KindOf kind_of) {
     state_.handler = std::move(handler);
-    state_.is_slow = std::move(is_slow);
+    state_.kind_of = std::move(kind_of);
     const size_t threads = state_.options.handler_threads > 0
                                ? state_.options.handler_threads
                                : std::clamp<size_t>(2 * Cores(), 4, 16);
     pool_.emplace(threads, state_.options.handler_queue);
     state_.pool = &*pool_;
-    slow_pool_.emplace(state_.is_slow ? state_.options.slow_handler_threads : 0,
+    slow_pool_.emplace(state_.kind_of ? state_.options.slow_handler_threads : 0,
                        state_.options.handler_queue);
     state_.slow_pool = &*slow_pool_;
     Accept();
     for (const auto& loop : loops_) {
-      loop->thread = std::thread([&context = loop->context] { context.run(); });
+      CloseLate(loop.get());
+      loop->Start();
     }
   }
 
@@ -109,11 +112,7 @@ class HttpServer::Impl {
     slow_pool_->Stop();
     // Their last callbacks run with an error now.
     WaitForSessions(/*timeout_ms=*/5'000);
-    for (const auto& loop : loops_) {
-      loop->work.reset();
-      loop->context.stop();
-    }
-    for (const auto& loop : loops_) loop->thread.join();
+    for (const auto& loop : loops_) loop->Stop();
   }
 
   uint16_t port() const { return port_; }
@@ -148,11 +147,27 @@ class HttpServer::Impl {
       return;
     }
     socket.set_option(tcp::no_delay(true), ignored);
+    socket.non_blocking(true, ignored);
     asio::post(
         loop->context, [this, loop, socket = std::move(socket), seat = Seat(&state_)]() mutable {
           if (state_.stopping) return;
           std::make_shared<HttpSession>(std::move(socket), std::move(seat), &state_, loop)->Start();
         });
+  }
+
+  // Now and then, for ever: limits of time are kept to within a quarter, or a second.
+  void CloseLate(IoLoop* loop) {
+    const HttpServerOptions& options = state_.options;
+    const int64_t shortest_ms = std::min({options.header_timeout_ms, options.body_timeout_ms,
+                                          options.write_timeout_ms, options.idle_timeout_ms});
+    loop->sweep.expires_after(
+        std::chrono::milliseconds(std::clamp<int64_t>(shortest_ms / 4, 1, kLongestSweepMs)));
+    loop->sweep.async_wait([this, loop](ErrorCode error) {
+      if (error) return;
+      const int64_t now_ns = Clock::System()->MonotonicNs();
+      for (HttpSession* session : loop->sessions) session->CloseIfLate(now_ns);
+      CloseLate(loop);
+    });
   }
 
   template <typename Action>
@@ -199,8 +214,8 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Listen(const HttpServerO
 }
 
 uint16_t HttpServer::port() const { return impl_->port(); }
-void HttpServer::Serve(Handler handler, IsSlow is_slow) {
-  impl_->Serve(std::move(handler), std::move(is_slow));
+void HttpServer::Serve(Handler handler, KindOf kind_of) {
+  impl_->Serve(std::move(handler), std::move(kind_of));
 }
 void HttpServer::Stop() { impl_->Stop(); }
 

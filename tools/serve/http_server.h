@@ -5,9 +5,10 @@
 //   ... (*server)->port() ...
 //   (*server)->Stop();
 //
-// One io_context with one thread a core (so a connection never needs a lock), connections dealt out
-// in turn, handlers on a WorkerPool so that a slow query does not hold up anybody's bytes, and
-// those that may take minutes on one of their own so that they do not hold up the others.
+// One IoLoop a core, connections dealt out in turn. What waits for the disk runs on a WorkerPool,
+// so that it does not hold up anybody's bytes. Queries, which mostly compute for less time than a
+// change of threads takes, are run by the loops themselves; when a loop has one under way already,
+// they run on a WorkerPool of their own, as does what may take minutes.
 //
 // Everything has a bound, because everything here is in the hands of strangers:
 //  1. connections; one too many gets 503 and is closed,
@@ -49,7 +50,7 @@ struct HttpServerOptions {
 
   size_t io_threads = 0;             // 0 = one a core, at most 4
   size_t handler_threads = 0;        // 0 = two a core, 4 to 16: a commit waits for the disk
-  size_t slow_handler_threads = 20;  // besides; so many queries run at once
+  size_t slow_handler_threads = 20;  // besides; for queries that no loop runs, and what is long
   size_t handler_queue = 128;        // of each of the two
 
   size_t max_connections = 1024;
@@ -82,8 +83,8 @@ class HttpServer {
   // The real one when options.port was 0.
   uint16_t port() const;
 
-  // `is_slow` says which requests are run by the slow handlers' threads; null = none.
-  void Serve(Handler handler, IsSlow is_slow = nullptr);
+  // `kind_of`: null = all are short.
+  void Serve(Handler handler, KindOf kind_of = nullptr);
 
   // Stops accepting, closes idle connections, lets requests in flight finish for stop_timeout_ms,
   // then closes what is left and waits for running handlers. Idempotent.

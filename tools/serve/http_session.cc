@@ -4,15 +4,15 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
-#include <chrono>
-#include <ctime>
 #include <exception>
 #include <utility>
 
 #include "lib/base/strings.h"
 #include "lib/wire/query_json.h"
 #include "tinyobs/clock.h"
+#include "tools/serve/http_head.h"
 
 namespace tinyobs::serve {
 namespace {
@@ -23,55 +23,8 @@ namespace http = beast::http;
 
 constexpr size_t kChunkBytes = 16 << 10;
 constexpr int64_t kLingerMs = 2'000;
+constexpr int64_t kNsInMs = 1'000'000;
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-
-std::chrono::milliseconds Ms(int64_t ms) { return std::chrono::milliseconds(ms); }
-
-std::string HttpDate() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts;
-  gmtime_r(&now, &parts);
-  char text[40];
-  return std::string(text, std::strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &parts));
-}
-
-beast::string_view ToBeast(std::string_view text) { return {text.data(), text.size()}; }
-std::string ToString(beast::string_view text) { return std::string(text.data(), text.size()); }
-
-// A request target: "/path?query", or the same behind "http://authority" as for a proxy.
-struct Target {
-  std::string authority;  // "" when the target has none
-  std::string path_and_query;
-};
-
-Target SplitTarget(std::string_view target) {
-  constexpr std::string_view kScheme = "http://";
-  if (!EqualsIgnoringCase(target.substr(0, kScheme.size()), kScheme)) {
-    return {.authority = "", .path_and_query = std::string(target)};
-  }
-  target.remove_prefix(kScheme.size());
-  const size_t end = std::min(target.find_first_of("/?"), target.size());
-  const std::string_view rest = target.substr(end);
-  return {.authority = std::string(target.substr(0, end)),
-          .path_and_query = StrCat(rest.starts_with('/') ? "" : "/", rest)};
-}
-
-HttpRequest MakeRequest(const http::request<http::buffer_body>& message, std::string body) {
-  HttpRequest request;
-  request.method = ToString(message.method_string());
-  const Target parts = SplitTarget({message.target().data(), message.target().size()});
-  const std::string& target = parts.path_and_query;
-  const size_t question = target.find('?');
-  request.path = target.substr(0, question);
-  if (question != std::string::npos) request.query = target.substr(question + 1);
-  for (const auto& field : message) {
-    if (!parts.authority.empty() && field.name() == http::field::host) continue;
-    request.headers.emplace_back(ToString(field.name_string()), ToString(field.value()));
-  }
-  if (!parts.authority.empty()) request.headers.emplace_back("Host", parts.authority);
-  request.body = std::move(body);
-  return request;
-}
 
 HttpResponse PlainError(int status, std::string_view message) {
   HttpResponse response{.status = status, .headers = {}, .body = {}};
@@ -94,11 +47,39 @@ HttpResponse CallHandler(const Handler& handler, const HttpRequest& request) {
 
 }  // namespace
 
+// The session lives in here while its handler runs, and is let go of by the leader: were a thread
+// of the pool the last to, it would be destroyed there.
+class HttpSession::Exchange : public Errand {
+ public:
+  Exchange(std::shared_ptr<HttpSession> session, HttpRequest request, bool keep_alive)
+      : session_(std::move(session)), request_(std::move(request)), keep_alive_(keep_alive) {}
+
+  void Run() override {
+    answer_ = CallHandler(session_->server_->handler, request_);
+    request_ = {};
+  }
+  void TakesLong() override { session_->WatchClient(); }
+  void Finish() override { session_->Respond(std::move(answer_), keep_alive_); }
+
+  // On a pool.
+  static void RunAndPost(std::shared_ptr<Exchange> exchange) {
+    exchange->Run();
+    asio::io_context& context = exchange->session_->loop_->context;
+    asio::post(context, [exchange = std::move(exchange)] { exchange->Finish(); });
+  }
+
+ private:
+  const std::shared_ptr<HttpSession> session_;
+  HttpRequest request_;
+  const bool keep_alive_;
+  HttpResponse answer_;
+};
+
 HttpSession::HttpSession(asio::ip::tcp::socket socket, Seat seat, ServerState* server, IoLoop* loop)
     : seat_(std::move(seat)),
       server_(server),
       loop_(loop),
-      stream_(std::move(socket)),
+      socket_(std::move(socket)),
       buffer_(server->options.max_header_bytes + (64 << 10)),
       request_memory_(server->request_bytes) {
   loop_->sessions.insert(this);
@@ -114,13 +95,26 @@ void HttpSession::ReleaseBytes() {
   response_memory_.Clear();
 }
 
+void HttpSession::SetTimeout(int64_t timeout_ms) {
+  deadline_ns_ = timeout_ms > 0 ? Clock::System()->MonotonicNs() + timeout_ms * kNsInMs : INT64_MAX;
+}
+
 void HttpSession::CloseIfIdle() {
   if (idle_) CloseNow();
 }
 
 void HttpSession::CloseNow() {
   if (abandoned_ != nullptr) *abandoned_ = true;
-  stream_.close();
+  ErrorCode ignored;
+  socket_.close(ignored);
+}
+
+void HttpSession::CloseIfLate(int64_t now_ns) {
+  if (now_ns < deadline_ns_) return;
+  // Who says nothing for too long, or does not take leave, breaks no rule.
+  if (!idle_ && !lingers_) ++server_->counters->timeouts;
+  deadline_ns_ = INT64_MAX;
+  CloseNow();
 }
 
 void HttpSession::WaitForRequest() {
@@ -129,14 +123,15 @@ void HttpSession::WaitForRequest() {
     Linger();
     return;
   }
-  body_ = std::string();
+  std::string().swap(body_);
   if (buffer_.size() > 0) {
-    ReadHeader();
+    // Pipelined. Others have their turn first, and nothing is called ever deeper.
+    asio::post(loop_->context, [self = shared_from_this()] { self->ReadHeader(); });
     return;
   }
   idle_ = true;
-  stream_.expires_after(Ms(server_->options.idle_timeout_ms));
-  stream_.async_read_some(buffer_.prepare(4096),
+  SetTimeout(server_->options.idle_timeout_ms);
+  socket_.async_read_some(buffer_.prepare(4096),
                           [self = shared_from_this()](ErrorCode error, size_t bytes) {
                             self->idle_ = false;
                             if (error) return;  // closed, or idle for too long: nobody to tell
@@ -149,10 +144,17 @@ void HttpSession::ReadHeader() {
   parser_.emplace();
   parser_->header_limit(static_cast<uint32_t>(server_->options.max_header_bytes));
   parser_->body_limit(server_->options.max_body_bytes);
-  stream_.expires_after(Ms(server_->options.header_timeout_ms));
+  // Mostly all of it is there.
+  ErrorCode error;
+  buffer_.consume(parser_->put(buffer_.data(), error));
+  if (error != http::error::need_more) {
+    OnHeader(error);
+    return;
+  }
+  SetTimeout(server_->options.header_timeout_ms);
   http::async_read_header(
-      stream_, buffer_, *parser_,
-      [self = shared_from_this()](ErrorCode error, size_t) { self->OnHeader(error); });
+      socket_, buffer_, *parser_,
+      [self = shared_from_this()](ErrorCode read_error, size_t) { self->OnHeader(read_error); });
 }
 
 void HttpSession::OnHeader(ErrorCode error) {
@@ -170,10 +172,10 @@ void HttpSession::OnHeader(ErrorCode error) {
     Refuse(400, hosts > 1 ? "more than one Host header" : "no Host header");
     return;
   }
-  stream_.expires_after(Ms(server_->options.body_timeout_ms));
+  if (!parser_->is_done()) SetTimeout(server_->options.body_timeout_ms);
   if (version_ >= 11 && !parser_->is_done() &&
       beast::iequals(message[http::field::expect], "100-continue")) {
-    asio::async_write(stream_, asio::buffer(kContinue.data(), kContinue.size()),
+    asio::async_write(socket_, asio::buffer(kContinue.data(), kContinue.size()),
                       [self = shared_from_this()](ErrorCode write_error, size_t) {
                         if (!write_error) self->ReadBody();
                       });
@@ -194,7 +196,7 @@ void HttpSession::ReadBody() {
   body.size = kChunkBytes;
   body.more = true;
   http::async_read_some(
-      stream_, buffer_, *parser_,
+      socket_, buffer_, *parser_,
       [self = shared_from_this()](ErrorCode error, size_t) { self->OnBody(error); });
 }
 
@@ -216,10 +218,6 @@ void HttpSession::OnBody(ErrorCode error) {
 }
 
 void HttpSession::OnReadError(ErrorCode error) {
-  if (error == beast::error::timeout) {
-    ++server_->counters->timeouts;  // the stream has closed itself
-    return;
-  }
   if (error == http::error::body_limit) {
     Refuse(413, "request body too large (max " + std::to_string(server_->options.max_body_bytes) +
                     " bytes)");
@@ -231,67 +229,64 @@ void HttpSession::OnReadError(ErrorCode error) {
     ++server_->counters->requests_malformed;
     Refuse(400, "malformed HTTP: " + error.message());
   }
-  // Else the client went away.
+  // Else the client went away, or was late and the socket is closed.
 }
 
 void HttpSession::Dispatch() {
-  const bool keep_alive = parser_->keep_alive();
-  auto request = std::make_shared<HttpRequest>(MakeRequest(parser_->get(), std::move(body_)));
-  request->received_ns = Clock::System()->MonotonicNs();
-  const bool slow = server_->is_slow && server_->is_slow(*request);
-  if (slow) {
+  HttpRequest request = MakeRequest(parser_->get(), std::move(body_));
+  request.received_ns = Clock::System()->MonotonicNs();
+  const RequestKind kind =
+      server_->kind_of == nullptr ? RequestKind::kShort : server_->kind_of(request);
+  if (kind != RequestKind::kShort) {
     abandoned_ = std::make_shared<std::atomic<bool>>(false);
-    request->abandoned = abandoned_;
+    request.abandoned = abandoned_;
   }
-  body_ = std::string();
+  const bool keep_alive = parser_->keep_alive();
+  std::string().swap(body_);
   parser_.reset();
-  stream_.expires_never();
-  // The task gives its hold on the session away with the answer: were it the last one to let go,
-  // the session would be destroyed on a thread that is not its own.
-  auto task = [self = shared_from_this(), request, keep_alive]() mutable {
-    HttpResponse answer = CallHandler(self->server_->handler, *request);
-    request.reset();
-    auto executor = self->stream_.get_executor();
-    asio::post(executor,
-               [self = std::move(self), answer = std::move(answer), keep_alive]() mutable {
-                 HttpSession* const session = self.get();
-                 session->Respond(std::move(answer), keep_alive);
-               });
-  };
-  if (!(slow ? server_->slow_pool : server_->pool)->TrySubmit(std::move(task))) {
+  SetTimeout(0);
+  auto exchange = std::make_unique<Exchange>(shared_from_this(), std::move(request), keep_alive);
+  if (kind == RequestKind::kQuery) {
+    std::unique_ptr<Errand> errand = std::move(exchange);
+    if (loop_->TryRun(&errand)) return;
+    exchange.reset(static_cast<Exchange*>(errand.release()));
+  }
+  WorkerPool* const pool = kind == RequestKind::kShort ? server_->pool : server_->slow_pool;
+  if (!pool->TrySubmit([exchange = std::shared_ptr<Exchange>(std::move(exchange))]() mutable {
+        Exchange::RunAndPost(std::move(exchange));
+      })) {
     ++server_->counters->requests_refused;
     Respond(PlainError(503, "the server is busy, try again"), keep_alive);
     return;
   }
-  if (slow) WatchClient();
+  if (kind != RequestKind::kShort) WatchClient();
 }
 
 void HttpSession::WatchClient() {
-  stream_.socket().async_wait(
-      asio::ip::tcp::socket::wait_read,
-      [self = shared_from_this(), abandoned = abandoned_](ErrorCode error) {
-        // Answered meanwhile, or closed by us.
-        if (error || self->abandoned_ != abandoned) return;
-        char byte = 0;
-        const ssize_t peeked =
-            recv(self->stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-        const bool open = peeked > 0 || (peeked < 0 && (errno == EAGAIN || errno == EINTR));
-        if (!open) *abandoned = true;
-      });
+  watched_ = true;
+  socket_.async_wait(asio::ip::tcp::socket::wait_read, [self = shared_from_this(),
+                                                        abandoned = abandoned_](ErrorCode error) {
+    // Answered meanwhile, or closed by us.
+    if (error || self->abandoned_ != abandoned) return;
+    char byte = 0;
+    const ssize_t peeked = recv(self->socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    const bool open = peeked > 0 || (peeked < 0 && (errno == EAGAIN || errno == EINTR));
+    if (!open) *abandoned = true;
+  });
 }
 
 void HttpSession::Refuse(int status, std::string_view message) {
   chunk_.reset();
-  body_ = std::string();
+  std::string().swap(body_);
   parser_.reset();
   Respond(PlainError(status, message), /*keep_alive=*/false);
 }
 
 void HttpSession::Respond(HttpResponse answer, bool keep_alive) {
-  if (abandoned_ != nullptr) {
-    abandoned_.reset();
+  abandoned_.reset();
+  if (std::exchange(watched_, false)) {
     ErrorCode ignored;
-    stream_.socket().cancel(ignored);  // the watch
+    socket_.cancel(ignored);
   }
   request_memory_.Clear();
   response_memory_ =
@@ -302,38 +297,35 @@ void HttpSession::Respond(HttpResponse answer, bool keep_alive) {
     answer = PlainError(503, "too many large answers at once, try again");
   }
   ++server_->counters->responses_by_class[std::clamp(answer.status / 100, 0, 5)];
-  const bool bodiless = answer.status == 204 || answer.status == 304;
-  response_.emplace(static_cast<http::status>(answer.status), version_);
-  for (const auto& [name, value] : answer.headers) response_->insert(ToBeast(name), ToBeast(value));
-  response_->set(http::field::date, HttpDate());
-  response_->keep_alive(keep_alive && !server_->stopping);
-  if (!bodiless) response_->content_length(answer.body.size());
-  if (!bodiless && !head_request_) response_->body() = std::move(answer.body);
-  server_->counters->response_body_bytes += response_->body().size();
-  serializer_.emplace(*response_);
-  WriteSome();
+  keep_alive_ = keep_alive && !server_->stopping;
+  head_ = HeadOf(answer, version_, keep_alive_);
+  answer_ = IsBodiless(answer) || head_request_ ? std::string() : std::move(answer.body);
+  server_->counters->response_body_bytes += answer_.size();
+  written_ = 0;
+  Write();
 }
 
-void HttpSession::WriteSome() {
-  stream_.expires_after(Ms(server_->options.write_timeout_ms));
-  http::async_write_some(
-      stream_, *serializer_,
-      [self = shared_from_this()](ErrorCode error, size_t) { self->OnWritten(error); });
-}
-
-void HttpSession::OnWritten(ErrorCode error) {
-  if (error) {
-    if (error == beast::error::timeout) ++server_->counters->timeouts;
-    return;
+void HttpSession::Write() {
+  while (written_ < head_.size() + answer_.size()) {
+    const size_t of_head = std::min(written_, head_.size());
+    const size_t of_body = written_ - of_head;
+    const std::array<asio::const_buffer, 2> rest = {
+        asio::buffer(head_.data() + of_head, head_.size() - of_head),
+        asio::buffer(answer_.data() + of_body, answer_.size() - of_body)};
+    ErrorCode error;
+    written_ += socket_.write_some(rest, error);
+    if (error == asio::error::would_block) {
+      SetTimeout(server_->options.write_timeout_ms);
+      socket_.async_wait(asio::ip::tcp::socket::wait_write,
+                         [self = shared_from_this()](ErrorCode wait_error) {
+                           if (!wait_error) self->Write();
+                         });
+      return;
+    }
+    if (error) return;  // the client is gone
   }
-  if (!serializer_->is_done()) {
-    WriteSome();
-    return;
-  }
-  const bool keep_alive = response_->keep_alive();
-  serializer_.reset();
-  response_.reset();
-  if (keep_alive) {
+  std::string().swap(answer_);  // an assignment would keep its memory
+  if (keep_alive_) {
     WaitForRequest();
   } else {
     Linger();
@@ -343,12 +335,12 @@ void HttpSession::OnWritten(ErrorCode error) {
 void HttpSession::Linger() {
   ReleaseBytes();
   ErrorCode ignored;
-  if (lingered_bytes_ == 0) {
-    stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
-    stream_.expires_after(Ms(kLingerMs));
+  if (!std::exchange(lingers_, true)) {
+    socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+    SetTimeout(kLingerMs);
   }
   buffer_.clear();
-  stream_.async_read_some(buffer_.prepare(kChunkBytes),
+  socket_.async_read_some(buffer_.prepare(kChunkBytes),
                           [self = shared_from_this()](ErrorCode error, size_t bytes) {
                             self->lingered_bytes_ += bytes;
                             const size_t limit = 4 * self->server_->options.max_body_bytes;

@@ -1,15 +1,19 @@
 // HttpSession: one connection, from accept to close. Internal to HttpServer.
 //
 // A chain of callbacks, each of which starts the next step; the session lives as long as a step
-// holds it. All of it runs on the one thread of its IoLoop, except the handler, which runs on the
-// pool and posts its answer back.
+// holds it. All of it runs on the leader of its IoLoop, except the handler. A query's is an errand
+// of the loop's if it can be; others run on a pool and post their answer back.
 //
 //   wait for a byte -> header -> [100 Continue] -> body -> handler -> answer -> wait ...
 //                        any error -> answer -> linger -> close
 //
-// While a slow handler runs, the socket is watched: when the client closes, the request is marked
-// as abandoned, so that a long query ends. One who closes only its sending side counts as gone,
-// too; it still gets the answer. After a pipelined request the end cannot be seen, and is not.
+// A small query is four system calls: wait, read, write, and a read that finds nothing. So headers
+// are parsed and answers written at once where that is possible, and there is no timer a
+// connection: HttpServer looks now and then who is late.
+//
+// While a query runs that takes long, the socket is watched: when the client closes, the request is
+// marked as abandoned, so that it ends. One who closes only its sending side counts as gone, too;
+// it still gets the answer. After a pipelined request the end cannot be seen, and is not.
 //
 // Lingering: closing a socket that has unread bytes resets the connection, and the client may never
 // see the answer (a 413 to a client that is still sending). So the sending side is shut, and what
@@ -20,13 +24,13 @@
 #include <atomic>
 #include <memory>
 #include <optional>
-#include <thread>
+#include <string>
 #include <utility>
 
-#include "absl/container/flat_hash_set.h"
 #include "lib/base/mutex.h"
 #include "tools/serve/asio.h"
 #include "tools/serve/http_server.h"
+#include "tools/serve/io_loop.h"
 #include "tools/serve/worker_pool.h"
 
 namespace tinyobs::serve {
@@ -66,7 +70,7 @@ struct ServerState {
   ByteBudget* const request_bytes;
   ByteBudget* const response_bytes;
   Handler handler;                  // set before the first session
-  IsSlow is_slow;                   // the same; null = none is
+  KindOf kind_of;                   // the same; null = all are short
   WorkerPool* pool = nullptr;       // the same
   WorkerPool* slow_pool = nullptr;  // the same
   std::atomic<bool> stopping{false};
@@ -92,21 +96,9 @@ class Seat {
   ServerState* server_;
 };
 
-class HttpSession;
-
-// An io_context, its thread, and the connections it was dealt (touched on that thread only).
-struct IoLoop {
-  // Before the context, whose last callbacks hold sessions that leave this set.
-  absl::flat_hash_set<HttpSession*> sessions;
-  boost::asio::io_context context{1};
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work =
-      boost::asio::make_work_guard(context);
-  std::thread thread;
-};
-
+// All on the leader of its loop.
 class HttpSession : public std::enable_shared_from_this<HttpSession> {
  public:
-  // On the loop's thread.
   HttpSession(boost::asio::ip::tcp::socket socket, Seat seat, ServerState* server, IoLoop* loop);
   ~HttpSession();
 
@@ -114,11 +106,12 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   // The server stops: closes when no request is being read or answered.
   void CloseIfIdle();
   void CloseNow();
+  // Closes when a limit of time is over at `now_ns`.
+  void CloseIfLate(int64_t now_ns);
 
  private:
+  class Exchange;  // a request, its handler and its answer
   using Parser = boost::beast::http::request_parser<boost::beast::http::buffer_body>;
-  using Response = boost::beast::http::response<boost::beast::http::string_body>;
-  using Serializer = boost::beast::http::response_serializer<boost::beast::http::string_body>;
   using ErrorCode = boost::beast::error_code;
 
   void WaitForRequest();
@@ -132,27 +125,33 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   // Answers on behalf of the server and closes: the rest of the request is unknown.
   void Refuse(int status, std::string_view message);
   void Respond(HttpResponse answer, bool keep_alive);
-  void WriteSome();
-  void OnWritten(ErrorCode error);
+  void Write();
   void Linger();
   void ReleaseBytes();
+  // For what the session waits for next; 0 = as long as it takes.
+  void SetTimeout(int64_t timeout_ms);
 
   const Seat seat_;  // first, so that it is given back last
   ServerState* const server_;
   IoLoop* const loop_;
-  boost::beast::tcp_stream stream_;
+  boost::asio::ip::tcp::socket socket_;
   boost::beast::flat_buffer buffer_;
   std::optional<Parser> parser_;
   std::unique_ptr<char[]> chunk_;  // where the parser puts the next part of the body
   std::string body_;
   ByteLease request_memory_;
   ByteLease response_memory_;
-  std::optional<Response> response_;
-  std::optional<Serializer> serializer_;
-  // Of the request that a slow handler has, else null.
+  std::string head_;    // of the answer
+  std::string answer_;  // its body
+  size_t written_ = 0;  // of both
+  // Of the query that runs, else null.
   std::shared_ptr<std::atomic<bool>> abandoned_;
+  int64_t deadline_ns_ = INT64_MAX;
   bool idle_ = false;
+  bool watched_ = false;
+  bool lingers_ = false;
   bool head_request_ = false;
+  bool keep_alive_ = false;  // behind the answer
   unsigned version_ = 11;
   size_t lingered_bytes_ = 0;
 };

@@ -19,6 +19,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <thread>
 #include <vector>
 
 #include "lib/base/strings.h"
@@ -38,6 +39,7 @@ namespace {
 constexpr unsigned kStopSeconds = 30;
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr uint64_t kGiB = uint64_t{1} << 30;
+constexpr size_t kMostWaitingQueries = 128;
 
 std::optional<std::string> EnvironmentVariable(std::string_view name) {
   const char* const value = std::getenv(std::string(name).c_str());
@@ -150,14 +152,17 @@ int Serve(const Flags& flags, StopSignals* signals) {
 
   HttpCounters counters;
   ByteBudget request_bytes(kMaxRequestBytesInFlight);
-  ByteBudget response_bytes(kMaxResponseBytesInFlight);
+  // What the database does not get is for answers, mostly.
+  ByteBudget response_bytes(std::min(kMaxResponseBytesInFlight, flags.max_memory_mb * kMiB / 3));
   HttpServerOptions server_options;
   server_options.address = flags.listen_address;
   server_options.port = flags.listen_port;
   server_options.max_connections = MaxConnections(handle_limit);
   server_options.request_bytes = &request_bytes;
   server_options.response_bytes = &response_bytes;
-  server_options.slow_handler_threads = static_cast<size_t>(flags.query_max_concurrency);
+  // Threads of queries that wait for their turn, too.
+  server_options.slow_handler_threads =
+      static_cast<size_t>(flags.query_max_concurrency) + kMostWaitingQueries;
   server_options.counters = &counters;
   auto server = HttpServer::Listen(server_options);
   if (!server.ok()) return Fail(server.status());
@@ -168,6 +173,9 @@ int Serve(const Flags& flags, StopSignals* signals) {
   context.start_ms = context.clock->NowMs();
   context.request_bytes = &request_bytes;
   context.response_bytes = &response_bytes;
+  context.max_answer_bytes = std::min(context.max_answer_bytes, response_bytes.limit());
+  context.max_promql_answer_bytes =
+      std::min(context.max_promql_answer_bytes, response_bytes.limit());
   context.max_storage_bytes = flags.max_storage_gb * kGiB;
   context.max_range_ms = MaxRangeMs(flags);
   context.promql_timeout_ms = flags.query_timeout_ms;
@@ -180,7 +188,7 @@ int Serve(const Flags& flags, StopSignals* signals) {
   const uint16_t port = (*server)->port();
   (*server)->Serve(MakeApp(&context, &counters, AccessPolicy(flags.listen_address, port),
                            FindDashboardPage, server_options.max_body_bytes),
-                   IsQuery);
+                   KindOfRequest);
   const auto host_metrics = StartHostMetrics(flags, db->get());
 
   std::printf("tinyobs-serve listening on http://%s:%d\n", UrlHost(flags.listen_address).c_str(),
@@ -227,5 +235,8 @@ int main(int argc, char** argv) {
   // back to the system instead of leaving holes among series that stay. With many series that come
   // and go, this halves the memory of the process.
   mallopt(M_MMAP_THRESHOLD, 128 << 10);
+  // A heap a processor and not eight: what one query leaves free in its heap, the next one, on
+  // another thread, takes again.
+  mallopt(M_ARENA_MAX, static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
   return tinyobs::serve::Main(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc));
 }

@@ -11,9 +11,10 @@
 
 namespace tinyobs::serve {
 
-void AddPrometheusApi(Router* router, const HandlerContext* context) {
-  AddQueryRoutes(router, context);
-  AddSeriesRoutes(router, context);
+void AddPrometheusApi(Router* router, const HandlerContext* context,
+                      const std::shared_ptr<QueryGate>& gate) {
+  AddQueryRoutes(router, context, gate);
+  AddSeriesRoutes(router, context, gate);
   AddServerRoutes(router, context);
   AddExpressionRoutes(router, context);
 }

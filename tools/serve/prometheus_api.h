@@ -16,6 +16,7 @@
 
 #include <functional>
 #include <initializer_list>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,20 +25,24 @@
 #include "lib/wire/query_json.h"
 #include "tools/serve/handler_context.h"
 #include "tools/serve/http_message.h"
+#include "tools/serve/query_gate.h"
 #include "tools/serve/routes.h"
 #include "tools/serve/url.h"
 
 namespace tinyobs::serve {
 
-// `context` must outlive the router.
-void AddPrometheusApi(Router* router, const HandlerContext* context);
+// `context` must outlive the router. Queries and lists take their turns at `gate`.
+void AddPrometheusApi(Router* router, const HandlerContext* context,
+                      const std::shared_ptr<QueryGate>& gate);
 
 // --- the parts of it
 
 // query, query_range, /v1/query/execute, /v1/query/instant
-void AddQueryRoutes(Router* router, const HandlerContext* context);
+void AddQueryRoutes(Router* router, const HandlerContext* context,
+                    const std::shared_ptr<QueryGate>& gate);
 // series, labels, label/NAME/values, metadata
-void AddSeriesRoutes(Router* router, const HandlerContext* context);
+void AddSeriesRoutes(Router* router, const HandlerContext* context,
+                     const std::shared_ptr<QueryGate>& gate);
 // status/*, rules, alerts, targets, ...
 void AddServerRoutes(Router* router, const HandlerContext* context);
 // format_query, parse_query, query_exemplars

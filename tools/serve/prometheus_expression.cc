@@ -66,12 +66,12 @@ class TreeJson {
         break;
       case Expr::Kind::kParen:
         json_.Field("type", "parenExpr");
-        Child("expr", As<promql::ParenExpr>(*expr).inner.get());
+        Child("expr", expr->args[0].get());
         break;
       case Expr::Kind::kUnary:
         json_.Field("type", "unaryExpr");
         json_.Field("op", As<promql::UnaryExpr>(*expr).negative ? "-" : "+");
-        Child("expr", As<promql::UnaryExpr>(*expr).inner.get());
+        Child("expr", expr->args[0].get());
         break;
       case Expr::Kind::kBinary:
         Binary(As<promql::BinaryExpr>(*expr));
@@ -80,8 +80,8 @@ class TreeJson {
         const auto& node = As<promql::AggregateExpr>(*expr);
         json_.Field("type", "aggregation");
         json_.Field("op", promql::OpName(node.op));
-        Child("expr", node.inner.get());
-        Child("param", node.parameter.get());
+        Child("expr", node.args.back().get());
+        Child("param", promql::HasParameter(node.op) ? node.args[0].get() : nullptr);
         Strings("grouping", node.grouping);
         Flag("without", node.without);
         break;
@@ -91,17 +91,17 @@ class TreeJson {
         break;
       case Expr::Kind::kVector:
         json_.Field("type", "vectorSelector");
-        Selector(As<promql::VectorExpr>(*expr));
+        Selector(As<promql::SelectorExpr>(*expr));
         break;
       case Expr::Kind::kMatrix:
         json_.Field("type", "matrixSelector");
-        Number("range", As<promql::MatrixExpr>(*expr).range_ms);
-        Selector(*As<promql::MatrixExpr>(*expr).vector);
+        Number("range", As<promql::SelectorExpr>(*expr).range_ms);
+        Selector(As<promql::SelectorExpr>(*expr));
         break;
       case Expr::Kind::kSubquery: {
         const auto& node = As<promql::SubqueryExpr>(*expr);
         json_.Field("type", "subquery");
-        Child("expr", node.inner.get());
+        Child("expr", node.args[0].get());
         Number("range", node.range_ms);
         Number("step", node.step_ms);
         When(node.when);
@@ -135,8 +135,8 @@ class TreeJson {
   void Binary(const promql::BinaryExpr& node) {
     json_.Field("type", "binaryExpr");
     json_.Field("op", promql::OpName(node.op));
-    Child("lhs", node.lhs.get());
-    Child("rhs", node.rhs.get());
+    Child("lhs", node.args[0].get());
+    Child("rhs", node.args[1].get());
     Flag("bool", node.return_bool);
     json_.Key("matching");
     if (!node.matching.has_value()) return Null();
@@ -173,8 +173,7 @@ class TreeJson {
     json_.EndArray();
   }
 
-  void Selector(const promql::VectorExpr& node) {
-    constexpr std::string_view kOps[] = {"=", "!=", "=~", "!~"};
+  void Selector(const promql::SelectorExpr& node) {
     json_.Field("name", node.name);
     json_.Key("matchers");
     json_.StartArray();
@@ -182,7 +181,7 @@ class TreeJson {
       json_.StartObject();
       json_.Field("name", matcher.label());
       json_.Field("value", matcher.value());
-      json_.Field("type", kOps[static_cast<size_t>(matcher.op())]);
+      json_.Field("type", promql::kMatcherOps[static_cast<size_t>(matcher.op())]);
       json_.EndObject();
     }
     json_.EndArray();
@@ -229,8 +228,16 @@ absl::StatusOr<HttpResponse> QueryExemplars(const UrlParameters& parameters) {
   if (range.to_ms < range.from_ms) {
     return absl::InvalidArgumentError("end timestamp must not be before start timestamp");
   }
-  TINYOBS_RETURN_IF_ERROR(promql::ParseExpr(parameters.Get("query")).status());
-  return SuccessResponse("[]");
+  TINYOBS_ASSIGN_OR_RETURN(const promql::ExprPtr expr, promql::ParseExpr(parameters.Get("query")));
+  // The tree's text says what is in it: quotes within strings are escaped there.
+  std::string tree;
+  TreeJson(&tree).Write(expr.get());
+  for (const std::string_view kind : {"vectorSelector", "matrixSelector"}) {
+    if (tree.find(StrCat("\"type\":\"", kind, "\"")) != std::string::npos) {
+      return SuccessResponse("[]");
+    }
+  }
+  return HttpResponse{.status = 204, .headers = {}, .body = {}};
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 // Parameters -> tinyobs::Query -> JSON.
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -20,10 +19,10 @@
 #include "lib/wire/rfc3339.h"
 #include "rapidjson/document.h"
 #include "tinyobs/promql.h"
-#include "tools/serve/answer_room.h"
 #include "tools/serve/answers.h"
 #include "tools/serve/prometheus_api.h"
 #include "tools/serve/prometheus_request.h"
+#include "tools/serve/query_gate.h"
 
 namespace tinyobs::serve {
 namespace {
@@ -48,37 +47,27 @@ struct Question {
 
 class Queries {
  public:
-  explicit Queries(const HandlerContext* context) : context_(context) {}
+  Queries(const HandlerContext* context, std::shared_ptr<QueryGate> gate)
+      : context_(context), gate_(std::move(gate)) {}
 
   // What parameters beside query and times say, over what flags say.
   absl::StatusOr<Question> QuestionOf(const UrlParameters& parameters) const;
   // Step and times are in order, and not too many points.
   static absl::Status CheckRange(const Question& question);
-  // Cancelled: the client is gone. DeadlineExceeded: its time is over. Else as QueryRange.
-  absl::StatusOr<QueryResult> Ask(const HttpRequest& request, Question* question,
-                                  wire::QueryTimings* timings);
-  absl::StatusOr<HttpResponse> Answer(const HttpRequest& request, Question question);
+  // In its turn. Cancelled: the client is gone. DeadlineExceeded: its time is over. Else as
+  // QueryRange. The answer's text has `more` behind its data.
+  absl::StatusOr<HttpResponse> Answer(const HttpRequest& request, const Question& question,
+                                      bool values_too = false, std::string_view more = {});
 
-  const HandlerContext& context() const { return *context_; }
   int64_t now_ms() const { return context_->clock->NowMs(); }
 
  private:
+  absl::StatusOr<QueryResult> Ask(const HttpRequest& request, const Question& question,
+                                  int64_t deadline_ns, int running,
+                                  wire::QueryTimings* timings) const;
+
   const HandlerContext* const context_;
-  std::atomic<int> running_{0};
-};
-
-// Counts itself while it is there.
-class Running {
- public:
-  explicit Running(std::atomic<int>* count) : count_(count), now_(++*count) {}
-  ~Running() { --*count_; }
-  Running(const Running&) = delete;
-  Running& operator=(const Running&) = delete;
-  int now() const { return now_; }
-
- private:
-  std::atomic<int>* const count_;
-  const int now_;
+  const std::shared_ptr<QueryGate> gate_;
 };
 
 // max_source_resolution: none coarser than this.
@@ -118,8 +107,7 @@ absl::Status Queries::CheckRange(const Question& question) {
   if (question.end_ms < question.start_ms) {
     return InvalidParameter("end", "end timestamp must not be before start time");
   }
-  // Times are milliseconds; a shorter step would stand still.
-  if (question.step_ns < kNsInMs) {
+  if (question.step_ns <= 0) {
     return InvalidParameter("step",
                             "zero or negative query resolution step widths are not accepted. Try "
                             "a positive integer");
@@ -130,34 +118,32 @@ absl::Status Queries::CheckRange(const Question& question) {
         "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query "
         "resolution (?step=XX)");
   }
+  // Times are milliseconds; a shorter step would stand still. Prometheus divides by it, and says
+  // so.
+  if (question.step_ns < kNsInMs) {
+    return absl::FailedPreconditionError("query resolution step widths below 1ms are not accepted");
+  }
   return absl::OkStatus();
 }
 
-absl::StatusOr<QueryResult> Queries::Ask(const HttpRequest& request, Question* question,
-                                         wire::QueryTimings* timings) {
-  const Running running(&running_);
-  if (running.now() > context_->promql_max_concurrency) {
-    return absl::UnavailableError(StrCat("more than ", context_->promql_max_concurrency,
-                                         " queries at once (--query.max-concurrency), try again"));
-  }
+absl::StatusOr<QueryResult> Queries::Ask(const HttpRequest& request, const Question& question,
+                                         int64_t deadline_ns, int running,
+                                         wire::QueryTimings* timings) const {
   Clock* const clock = context_->clock;
   const int64_t begin_ns = clock->MonotonicNs();
-  const int64_t received_ns = request.received_ns > 0 ? request.received_ns : begin_ns;
-  const int64_t deadline_ns = received_ns + question->timeout_ms * kNsInMs;
-  if (request.IsAbandoned()) return absl::CancelledError("query was canceled in query queue");
-  if (begin_ns >= deadline_ns) {
-    return absl::DeadlineExceededError("query timed out in query queue");
-  }
-  question->options.cancelled = [&request, clock, deadline_ns] {
+  QueryOptions options = question.options;
+  options.cancelled = [&request, clock, deadline_ns] {
     return request.IsAbandoned() || clock->MonotonicNs() >= deadline_ns;
   };
-  const int processors = static_cast<int>(std::thread::hardware_concurrency());
-  question->options.threads = std::max(1, processors / running.now());
-  auto result = question->step_ns == 0
-                    ? Query(*context_->db, question->text, question->start_ms, question->options)
-                    : QueryRange(*context_->db, question->text, question->start_ms,
-                                 question->end_ms, question->step_ns / kNsInMs, question->options);
-  timings->queue = static_cast<double>(begin_ns - received_ns) / 1e9;
+  // Asked once: it reads a file.
+  static const int processors = static_cast<int>(std::thread::hardware_concurrency());
+  options.threads = std::max(1, processors / running);
+  auto result = question.step_ns == 0
+                    ? Query(*context_->db, question.text, question.start_ms, options)
+                    : QueryRange(*context_->db, question.text, question.start_ms, question.end_ms,
+                                 question.step_ns / kNsInMs, options);
+  timings->queue =
+      static_cast<double>(begin_ns - (deadline_ns - question.timeout_ms * kNsInMs)) / 1e9;
   timings->evaluation = static_cast<double>(clock->MonotonicNs() - begin_ns) / 1e9;
   if (!absl::IsCancelled(result.status())) return result;
   if (request.IsAbandoned()) {
@@ -200,16 +186,26 @@ void Truncate(size_t limit, QueryResult* result) {
   result->warnings.emplace_back(kTruncated);
 }
 
-absl::StatusOr<HttpResponse> Queries::Answer(const HttpRequest& request, Question question) {
-  wire::QueryTimings timings;
-  TINYOBS_ASSIGN_OR_RETURN(QueryResult result, Ask(request, &question, &timings));
-  const ResultMemory memory(context_->db->query_memory(), result);
-  Truncate(question.limit, &result);
-  const wire::QueryJsonOptions options{.timings = question.stats ? &timings : nullptr};
-  return SuccessResponse(*context_, result.warnings,
-                         [&](const wire::MayGrow& may_grow, std::string* out) {
-                           return wire::AppendQueryData(result, options, may_grow, out);
-                         });
+absl::StatusOr<HttpResponse> Queries::Answer(const HttpRequest& request, const Question& question,
+                                             bool values_too, std::string_view more) {
+  const int64_t deadline_ns = gate_->DeadlineNs(request, question.timeout_ms);
+  return gate_->Run(request, deadline_ns, [&](int running) -> absl::StatusOr<HttpResponse> {
+    wire::QueryTimings timings;
+    TINYOBS_ASSIGN_OR_RETURN(QueryResult result,
+                             Ask(request, question, deadline_ns, running, &timings));
+    const ResultMemory memory(context_->db->query_memory(), result);
+    Truncate(question.limit, &result);
+    const wire::QueryJsonOptions options{.timings = question.stats ? &timings : nullptr,
+                                         .values_too = values_too};
+    return SuccessResponse(*context_, result.warnings,
+                           [&](const wire::MayGrow& may_grow, std::string* out) {
+                             if (!wire::AppendQueryData(result, options, may_grow, out)) {
+                               return false;
+                             }
+                             out->append(more);
+                             return true;
+                           });
+  });
 }
 
 ApiFunction InstantQuery(const std::shared_ptr<Queries>& queries) {
@@ -221,7 +217,7 @@ ApiFunction InstantQuery(const std::shared_ptr<Queries>& queries) {
     question.start_ms = question.end_ms = time_ms;
     TINYOBS_ASSIGN_OR_RETURN(question.options.resolution,
                              ResolutionParameter(parameters.Get("max_source_resolution"), 0));
-    auto answer = queries->Answer(request, std::move(question));
+    auto answer = queries->Answer(request, question);
     if (absl::IsInvalidArgument(answer.status())) {
       return InvalidParameter("query", FromAbsl(answer.status().message()));
     }
@@ -253,43 +249,31 @@ ApiFunction RangeQuery(const std::shared_ptr<Queries>& queries) {
     TINYOBS_ASSIGN_OR_RETURN(
         question.options.resolution,
         ResolutionParameter(parameters.Get("max_source_resolution"), times.step_ns));
-    return queries->Answer(request, std::move(question));
+    return queries->Answer(request, question);
   };
 }
 
 // --- the original's routes: its envelope and its errors around the same answers
 
 // {"status":"success","data":{..},"query":".."} and a newline.
-HttpResponse OriginalAnswer(Queries* queries, const HttpRequest& request, Question question) {
-  const std::string text(question.text);
-  if (text.empty()) return ErrorResponse(400, "query parameter is required");
-  wire::QueryTimings timings;
-  const auto result = queries->Ask(request, &question, &timings);
-  if (!result.ok()) {
-    const std::string_view message = FromAbsl(result.status().message());
-    if (absl::IsInvalidArgument(result.status())) {
-      return ErrorResponse(400, StrCat("query parse error: ", message));
-    }
-    if (absl::IsFailedPrecondition(result.status())) {
-      return ErrorResponse(422, StrCat("query execution error: ", message));
-    }
-    return QueryErrorResponse(result.status());
+HttpResponse OriginalAnswer(Queries* queries, const HttpRequest& request,
+                            const Question& question) {
+  if (question.text.empty()) return ErrorResponse(400, "query parameter is required");
+  std::string query(",\"query\":");
+  wire::JsonWriter(&query).String(question.text);
+  auto answer = queries->Answer(request, question, /*values_too=*/true, query);
+  if (answer.ok()) {
+    answer->body.push_back('\n');
+    return *std::move(answer);
   }
-  const ResultMemory memory(queries->context().db->query_memory(), *result);
-  AnswerRoom room(queries->context().max_promql_answer_bytes, queries->context().response_bytes);
-  std::string body(wire::kPrometheusSuccess);
-  if (!wire::AppendQueryData(
-          *result, {.values_too = true}, [&room](size_t bytes) { return room.Fits(bytes); },
-          &body)) {
-    return QueryErrorResponse(room.status());
+  const std::string_view message = FromAbsl(answer.status().message());
+  if (absl::IsInvalidArgument(answer.status())) {
+    return ErrorResponse(400, StrCat("query parse error: ", message));
   }
-  body.append(",\"query\":");
-  wire::JsonWriter(&body).String(text);
-  wire::AppendSuccessEnd(result->warnings, &body);
-  body.push_back('\n');
-  HttpResponse response = JsonResponse(std::move(body));
-  response.memory = room.TakeMemory();
-  return response;
+  if (absl::IsFailedPrecondition(answer.status())) {
+    return ErrorResponse(422, StrCat("query execution error: ", message));
+  }
+  return QueryErrorResponse(answer.status());
 }
 
 Handler OriginalInstantQuery(const std::shared_ptr<Queries>& queries) {
@@ -300,7 +284,7 @@ Handler OriginalInstantQuery(const std::shared_ptr<Queries>& queries) {
     // A time that cannot be read is now, as for the original's other routes.
     question->start_ms = ParsePrometheusTime(parameters.Get("time")).value_or(queries->now_ms());
     question->end_ms = question->start_ms;
-    return OriginalAnswer(queries.get(), request, *std::move(question));
+    return OriginalAnswer(queries.get(), request, *question);
   };
 }
 
@@ -337,15 +321,16 @@ HttpResponse ExecuteQuery(Queries* queries, const HttpRequest& request) {
   }
   question->step_ns = *step_ns;
   if (const absl::Status checked = Queries::CheckRange(*question); !checked.ok()) {
-    return QueryErrorResponse(checked);
+    return ErrorResponse(400, FromAbsl(checked.message()));
   }
-  return OriginalAnswer(queries, request, *std::move(question));
+  return OriginalAnswer(queries, request, *question);
 }
 
 }  // namespace
 
-void AddQueryRoutes(Router* router, const HandlerContext* context) {
-  const auto queries = std::make_shared<Queries>(context);
+void AddQueryRoutes(Router* router, const HandlerContext* context,
+                    const std::shared_ptr<QueryGate>& gate) {
+  const auto queries = std::make_shared<Queries>(context, gate);
   AddApi(router, {"GET", "POST"}, "query", InstantQuery(queries));
   AddApi(router, {"GET", "POST"}, "query_range", RangeQuery(queries));
   router->Add("GET", "/v1/query/instant", OriginalInstantQuery(queries));

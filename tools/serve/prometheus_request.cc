@@ -20,13 +20,17 @@ namespace {
 // Some 300,000 years: far enough from the ends of int64 that no range or offset gets there.
 constexpr int64_t kMostTimeMs = 10'000'000'000'000'000;
 
-// As a number in a URL may be written: "1", "+1.5", "1e3", "NaN".
-std::optional<double> ParseFloat(std::string_view text) {
-  if (text.starts_with('+')) text.remove_prefix(1);
-  double value = 0;
-  const auto read = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (read.ec != std::errc() || read.ptr != text.data() + text.size()) return std::nullopt;
-  return value;
+// RFC 3339 as Go reads it: T and Z are capitals, decimals may follow a comma, an hour may have one
+// digit.
+std::optional<wire::Rfc3339Time> ParseGoTime(std::string_view text) {
+  constexpr size_t kBehindHourDigit = std::string_view("2006-01-02T3").size();
+  if (text.find_first_of("tz") != std::string_view::npos) return std::nullopt;
+  std::string strict(text);
+  std::replace(strict.begin(), strict.end(), ',', '.');
+  if (strict.size() > kBehindHourDigit && strict[kBehindHourDigit] == ':') {
+    strict.insert(kBehindHourDigit - 1, 1, '0');
+  }
+  return wire::ParseRfc3339(strict);
 }
 
 absl::Status BadTime(std::string_view text) {
@@ -57,15 +61,20 @@ absl::Status InvalidParameter(std::string_view name, std::string_view message) {
 }
 
 absl::StatusOr<int64_t> ParsePrometheusTime(std::string_view text) {
-  if (const auto seconds = ParseFloat(text)) {
+  if (double seconds = 0; promql::ParseFloatText(text, &seconds)) {
+    // Written so that NaN is the least.
+    if (!(seconds > -kMostTimeMs / 1000.0)) return -kMostTimeMs;
+    if (seconds >= kMostTimeMs / 1000.0) return kMostTimeMs;
     // Whole seconds and milliseconds apart, and both cut, so that no time differs by one.
     double whole = 0;
-    const double fraction = std::round(std::modf(*seconds, &whole) * 1000) / 1000;
-    if (!(std::fabs(whole) <= static_cast<double>(kMostTimeMs / 1000 - 1))) return BadTime(text);
+    const double fraction = std::round(std::modf(seconds, &whole) * 1000) / 1000;
     return static_cast<int64_t>(whole) * 1000 + static_cast<int64_t>(fraction * 1e9) / 1'000'000;
   }
-  const auto time = wire::ParseRfc3339(text);
-  if (!time.has_value() || std::abs(time->timestamp_ms) > kMostTimeMs) return BadTime(text);
+  if (text == kLeastTime || text == kGreatestTime) {
+    return text == kLeastTime ? -kMostTimeMs : kMostTimeMs;
+  }
+  const auto time = ParseGoTime(text);
+  if (!time.has_value()) return BadTime(text);
   return time->timestamp_ms;
 }
 
@@ -96,8 +105,8 @@ absl::StatusOr<TimeRange> RangeParameter(const UrlParameters& parameters) {
 }
 
 absl::StatusOr<int64_t> ParsePrometheusDuration(std::string_view text) {
-  if (const auto seconds = ParseFloat(text)) {
-    const double ns = *seconds * 1e9;
+  if (double seconds = 0; promql::ParseFloatText(text, &seconds)) {
+    const double ns = seconds * 1e9;
     if (std::isnan(ns)) return int64_t{-1};  // as little a duration as a negative one
     if (std::fabs(ns) >= 9.2e18) {
       return absl::InvalidArgumentError(StrCat("cannot parse ", promql::QuoteText(text),

@@ -26,8 +26,13 @@ UrlParameters PrometheusParameters(const HttpRequest& request);
 // invalid parameter "NAME": MESSAGE
 absl::Status InvalidParameter(std::string_view name, std::string_view message);
 
-// Seconds since the epoch, whole or decimal, or RFC 3339; in milliseconds. At most some 300,000
-// years from the epoch.
+// Seconds since the epoch, as Go writes numbers, or RFC 3339; in milliseconds.
+//
+// What is further than some 300,000 years from the epoch is the nearest time that is not, and NaN
+// is the least. Prometheus takes these, too, but what it makes of them is defined nowhere: Go
+// leaves open what the integer of NaN, infinity or 1e30 is (x86 has one answer, ARM another),
+// and 2.42 counts the nanoseconds of a query's time in 64 bits, which outside of the years 1678 to
+// 2261 begin again at the other end: it answers time=1e13 with the data of 2029.
 absl::StatusOr<int64_t> ParsePrometheusTime(std::string_view text);
 // The parameter `name`; `otherwise` when it is missing or empty.
 absl::StatusOr<int64_t> TimeParameter(const UrlParameters& parameters, std::string_view name,

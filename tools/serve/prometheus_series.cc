@@ -1,5 +1,6 @@
 // What there is: series, label names, label values, metadata.
 #include <algorithm>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "lib/base/memory_accountant.h"
 #include "lib/base/status_macros.h"
 #include "lib/base/strings.h"
 #include "lib/promql/literals.h"
@@ -14,12 +16,19 @@
 #include "lib/wire/prometheus_json.h"
 #include "tools/serve/prometheus_api.h"
 #include "tools/serve/prometheus_request.h"
+#include "tools/serve/query_gate.h"
 
 namespace tinyobs::serve {
 namespace {
 
-// Of series in one answer. They are label sets in memory, on top of their text.
+// Of series in one answer.
 constexpr size_t kMostSeries = 1'000'000;
+// Of memory that an element of a list takes while it is looked for and sorted. Beforehand: what is
+// there is then charged as it is.
+constexpr size_t kElementBytes = 160;
+
+size_t BytesOf(const std::string& text) { return sizeof(text) + text.size() + 24; }
+size_t BytesOf(const Labels& labels) { return BytesOf(labels.canonical_bytes()); }
 
 // What every list is asked for.
 struct ListRequest {
@@ -40,14 +49,34 @@ absl::StatusOr<ListRequest> ListRequestOf(const UrlParameters& parameters) {
   return list;
 }
 
-// What `find(matchers)` says for any of the selectors, sorted, each once.
+// What `find(matchers, hints)` says; ResourceExhausted if there is no memory for it, which is known
+// before it is all there.
 template <typename T, typename Find>
-absl::StatusOr<std::vector<T>> Union(const ListRequest& list, const Find& find) {
+absl::StatusOr<std::vector<T>> Found(const ListRequest& list, const std::vector<Matcher>& matchers,
+                                     const Find& find, MemoryAccount* account,
+                                     MemoryCharge* memory) {
+  ListHints hints = list.hints();
+  const size_t room = account == nullptr ? SIZE_MAX - 1 : account->left() / kElementBytes;
+  if (hints.limit == 0 || hints.limit > room) hints.limit = room + 1;
+  TINYOBS_ASSIGN_OR_RETURN(std::vector<T> some, find(matchers, hints));
+  if (some.size() > room) return account->ExhaustedError(some.size() * kElementBytes);
+  size_t bytes = 0;
+  for (const T& element : some) bytes += BytesOf(element);
+  TINYOBS_RETURN_IF_ERROR(memory->TryAdd(bytes));
+  return some;
+}
+
+// The same for any of the selectors, sorted, each once; `memory` is what they hold.
+template <typename T, typename Find>
+absl::StatusOr<std::vector<T>> Union(const Db& db, const ListRequest& list, const Find& find,
+                                     MemoryCharge* memory) {
   std::vector<T> all;
   if (list.empty()) return all;
-  if (list.selectors.empty()) return find(std::vector<Matcher>());
+  MemoryAccount* const account = db.query_memory();
+  *memory = MemoryCharge(account);
+  if (list.selectors.empty()) return Found<T>(list, {}, find, account, memory);
   for (const std::vector<Matcher>& matchers : list.selectors) {
-    TINYOBS_ASSIGN_OR_RETURN(std::vector<T> some, find(matchers));
+    TINYOBS_ASSIGN_OR_RETURN(std::vector<T> some, Found<T>(list, matchers, find, account, memory));
     if (all.empty()) {
       all = std::move(some);
     } else {
@@ -78,7 +107,7 @@ absl::StatusOr<HttpResponse> StringsResponse(const HandlerContext& context, size
   });
 }
 
-absl::StatusOr<HttpResponse> ListSeries(const HandlerContext& context,
+absl::StatusOr<HttpResponse> ListSeries(const HandlerContext& context, const HttpRequest&,
                                         const UrlParameters& parameters) {
   if (parameters.GetAll("match[]").empty()) {
     return absl::InvalidArgumentError("no match[] parameter provided");
@@ -88,12 +117,13 @@ absl::StatusOr<HttpResponse> ListSeries(const HandlerContext& context,
   TINYOBS_RETURN_IF_ERROR(RangeParameter(parameters).status());
   auto list = ListRequestOf(parameters);
   if (!list.ok()) return InvalidParameter("match[]", FromAbsl(list.status().message()));
-  ListHints hints = list->hints();
-  if (hints.limit == 0 || hints.limit > kMostSeries) hints.limit = kMostSeries + 1;
+  MemoryCharge memory;
+  const auto find = [&](const std::vector<Matcher>& matchers, ListHints hints) {
+    hints.limit = std::min(hints.limit, kMostSeries + 1);
+    return context.db->Series(matchers, list->range, hints);
+  };
   TINYOBS_ASSIGN_OR_RETURN(std::vector<Labels> series,
-                           Union<Labels>(*list, [&](const std::vector<Matcher>& matchers) {
-                             return context.db->Series(matchers, list->range, hints);
-                           }));
+                           Union<Labels>(*context.db, *list, find, &memory));
   if (series.size() > kMostSeries) {
     return QueryLimitError(StrCat("more than ", kMostSeries, " series match"));
   }
@@ -103,13 +133,15 @@ absl::StatusOr<HttpResponse> ListSeries(const HandlerContext& context,
   });
 }
 
-absl::StatusOr<HttpResponse> ListLabels(const HandlerContext& context,
+absl::StatusOr<HttpResponse> ListLabels(const HandlerContext& context, const HttpRequest&,
                                         const UrlParameters& parameters) {
   TINYOBS_ASSIGN_OR_RETURN(const ListRequest list, ListRequestOf(parameters));
+  MemoryCharge memory;
+  const auto find = [&](const std::vector<Matcher>& matchers, const ListHints& hints) {
+    return context.db->LabelNames(matchers, list.range, hints);
+  };
   TINYOBS_ASSIGN_OR_RETURN(std::vector<std::string> names,
-                           Union<std::string>(list, [&](const std::vector<Matcher>& matchers) {
-                             return context.db->LabelNames(matchers, list.range, list.hints());
-                           }));
+                           Union<std::string>(*context.db, list, find, &memory));
   return StringsResponse(context, list.limit, std::move(names));
 }
 
@@ -133,11 +165,12 @@ absl::StatusOr<HttpResponse> ListValues(const HandlerContext& context, const Htt
         StrCat("invalid label name: ", promql::QuoteText(DecodeUrlText(name).value_or(""))));
   }
   TINYOBS_ASSIGN_OR_RETURN(const ListRequest list, ListRequestOf(parameters));
+  MemoryCharge memory;
+  const auto find = [&](const std::vector<Matcher>& matchers, const ListHints& hints) {
+    return context.db->LabelValues(name, matchers, list.range, hints);
+  };
   TINYOBS_ASSIGN_OR_RETURN(std::vector<std::string> values,
-                           Union<std::string>(list, [&](const std::vector<Matcher>& matchers) {
-                             return context.db->LabelValues(name, matchers, list.range,
-                                                            list.hints());
-                           }));
+                           Union<std::string>(*context.db, list, find, &memory));
   return StringsResponse(context, list.limit, std::move(values));
 }
 
@@ -194,19 +227,17 @@ absl::StatusOr<HttpResponse> ListMetadata(const HandlerContext& context,
 
 }  // namespace
 
-void AddSeriesRoutes(Router* router, const HandlerContext* context) {
-  AddApi(router, {"GET", "POST"}, "series",
-         [context](const HttpRequest&, const UrlParameters& parameters) {
-           return ListSeries(*context, parameters);
-         });
-  AddApi(router, {"GET", "POST"}, "labels",
-         [context](const HttpRequest&, const UrlParameters& parameters) {
-           return ListLabels(*context, parameters);
-         });
-  AddApi(router, {"GET"}, "label/*/values",
-         [context](const HttpRequest& request, const UrlParameters& parameters) {
-           return ListValues(*context, request, parameters);
-         });
+void AddSeriesRoutes(Router* router, const HandlerContext* context,
+                     const std::shared_ptr<QueryGate>& gate) {
+  const auto in_turn = [context, gate](const auto& list) -> ApiFunction {
+    return [context, gate, list](const HttpRequest& request, const UrlParameters& parameters) {
+      return gate->Run(request, gate->DeadlineNs(request, context->promql_timeout_ms),
+                       [&](int) { return list(*context, request, parameters); });
+    };
+  };
+  AddApi(router, {"GET", "POST"}, "series", in_turn(ListSeries));
+  AddApi(router, {"GET", "POST"}, "labels", in_turn(ListLabels));
+  AddApi(router, {"GET"}, "label/*/values", in_turn(ListValues));
   AddApi(router, {"GET"}, "metadata",
          [context](const HttpRequest&, const UrlParameters& parameters) {
            return ListMetadata(*context, parameters);

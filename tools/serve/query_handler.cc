@@ -48,24 +48,17 @@ TimeRange RangeParameters(const UrlParameters& parameters, int64_t now_ms) {
           .to_ms = TimeParameter(parameters, "end", now_ms)};
 }
 
-// An answer and what it holds of the budget.
-struct Answer {
-  std::string body;
-  ByteLease memory;
-};
-
-HttpResponse AnswerResponse(Answer answer) {
-  HttpResponse response = JsonResponse(std::move(answer.body));
-  response.memory = std::move(answer.memory);
+HttpResponse AnswerResponse(std::string body, AnswerRoom* room) {
+  HttpResponse response = JsonResponse(std::move(body));
+  response.memory = room->TakeMemory();
   return response;
 }
 
 // Walks a set within the limits of `context`. `add(set)` writes one series, false when it does not
 // fit the room.
 template <typename Add>
-absl::Status ForEachSeries(const HandlerContext& context, SeriesSet* set, const AnswerRoom& room,
-                           const Add& add) {
-  const int64_t deadline_ns = context.clock->MonotonicNs() + context.query_deadline_ms * 1'000'000;
+absl::Status ForEachSeries(const HandlerContext& context, int64_t deadline_ns, SeriesSet* set,
+                           const AnswerRoom& room, const Add& add) {
   uint64_t samples = 0;
   while (set->Next()) {
     samples += set->columns().size();
@@ -83,8 +76,9 @@ absl::Status ForEachSeries(const HandlerContext& context, SeriesSet* set, const 
   return set->status();
 }
 
-absl::StatusOr<Answer> RunQuery(const HandlerContext& context, std::string_view metric,
-                                TimeRange range, Resolution resolution) {
+absl::StatusOr<HttpResponse> RunQuery(const HandlerContext& context, int64_t deadline_ns,
+                                      std::string_view metric, TimeRange range,
+                                      Resolution resolution) {
   const SelectHints hints{.sample_limit = context.max_query_samples,
                           .resolution = resolution,
                           .window_columns = kWindowSum | kWindowCount | kWindowMin | kWindowMax};
@@ -97,14 +91,15 @@ absl::StatusOr<Answer> RunQuery(const HandlerContext& context, std::string_view 
   // Series come sorted, so those of one metric are neighbours mostly.
   std::string known_metric;
   std::string type;
-  TINYOBS_RETURN_IF_ERROR(ForEachSeries(context, set.get(), room, [&](const SeriesSet& series) {
-    if (const auto name = series.labels().metric(); name != known_metric) {
-      known_metric = std::string(name);
-      type = context.db->Metadata(name).type;
-    }
-    return json.Add(series.labels(), type, series.windows(), series.columns());
-  }));
-  return Answer{.body = json.Finish(), .memory = room.TakeMemory()};
+  TINYOBS_RETURN_IF_ERROR(
+      ForEachSeries(context, deadline_ns, set.get(), room, [&](const SeriesSet& series) {
+        if (const auto name = series.labels().metric(); name != known_metric) {
+          known_metric = std::string(name);
+          type = context.db->Metadata(name).type;
+        }
+        return json.Add(series.labels(), type, series.windows(), series.columns());
+      }));
+  return AnswerResponse(json.Finish(), &room);
 }
 
 struct RangeQuery {
@@ -115,7 +110,8 @@ struct RangeQuery {
   WindowValue value = WindowValue::kByType;
 };
 
-absl::StatusOr<Answer> RunRangeQuery(const HandlerContext& context, const RangeQuery& query) {
+absl::StatusOr<HttpResponse> RunRangeQuery(const HandlerContext& context, int64_t deadline_ns,
+                                           const RangeQuery& query) {
   const int64_t length_ms = query.range.to_ms - query.range.from_ms;
   const int64_t step_ms = length_ms / static_cast<int64_t>(query.max_points);
   ChartOptions chart{.range = query.range, .value = query.value, .max_points = query.max_points};
@@ -133,20 +129,23 @@ absl::StatusOr<Answer> RunRangeQuery(const HandlerContext& context, const RangeQ
   AnswerRoom room(context.max_answer_bytes, context.response_bytes);
   wire::RangeJson json([&room](size_t bytes) { return room.Fits(bytes); });
   Resolution coarsest = Resolution::kRaw;
-  TINYOBS_RETURN_IF_ERROR(ForEachSeries(context, set.get(), room, [&](const SeriesSet& series) {
-    coarsest = std::max(coarsest, series.resolution());
-    // Who asks for raw samples gets them where they are.
-    if (query.resolution != Resolution::kRaw) chart.even = series.resolution();
-    return json.Add(series.labels(), ChartPoints(series.windows(), series.columns(), chart),
-                    series.resolution());
-  }));
+  TINYOBS_RETURN_IF_ERROR(
+      ForEachSeries(context, deadline_ns, set.get(), room, [&](const SeriesSet& series) {
+        coarsest = std::max(coarsest, series.resolution());
+        // Who asks for raw samples gets them where they are.
+        if (query.resolution != Resolution::kRaw) chart.even = series.resolution();
+        return json.Add(series.labels(), ChartPoints(series.windows(), series.columns(), chart),
+                        series.resolution());
+      }));
   std::vector<std::string> warnings;
   if (length_ms < ResolutionMs(coarsest)) {
     warnings.push_back(StrCat("the range of ", FormatDurationMs(length_ms),
                               " is shorter than a window of the resolution that answers it, ",
                               ResolutionName(coarsest), ": a point is about all of its window"));
   }
-  return Answer{.body = json.Finish(warnings), .memory = room.TakeMemory()};
+  HttpResponse response = AnswerResponse(json.Finish(warnings), &room);
+  response.SetHeader("Cache-Control", "no-cache");
+  return response;
 }
 
 absl::StatusOr<size_t> MaxPointsParameter(const UrlParameters& parameters) {
@@ -212,31 +211,38 @@ absl::StatusOr<RangeQuery> RangeQueryOf(const HandlerContext& context,
   return query;
 }
 
+template <typename Work>
+HttpResponse InTurn(const HandlerContext& context, QueryGate* gate, const HttpRequest& request,
+                    const Work& work) {
+  const int64_t deadline_ns = gate->DeadlineNs(request, context.query_deadline_ms);
+  auto answer = gate->Run(request, deadline_ns, [&](int) { return work(deadline_ns); });
+  return answer.ok() ? *std::move(answer) : QueryErrorResponse(answer.status());
+}
+
 }  // namespace
 
-Handler QueryHandler(const HandlerContext* context) {
-  return [context](const HttpRequest& request) {
+Handler QueryHandler(const HandlerContext* context, std::shared_ptr<QueryGate> gate) {
+  return [context, gate = std::move(gate)](const HttpRequest& request) {
     const UrlParameters parameters(request.query);
     const TimeRange range = RangeParameters(parameters, context->clock->NowMs());
     if (range.from_ms >= range.to_ms) return ErrorResponse(400, "start must be before end");
     const auto resolution = ResolutionParameter(parameters);
     if (!resolution.ok()) return QueryErrorResponse(resolution.status());
-    auto answer =
-        RunQuery(*context, parameters.Get("metric"), range, resolution->value_or(Resolution::kRaw));
-    return answer.ok() ? AnswerResponse(*std::move(answer)) : QueryErrorResponse(answer.status());
+    return InTurn(*context, gate.get(), request, [&](int64_t deadline_ns) {
+      return RunQuery(*context, deadline_ns, parameters.Get("metric"), range,
+                      resolution->value_or(Resolution::kRaw));
+    });
   };
 }
 
-Handler QueryRangeHandler(const HandlerContext* context) {
-  return [context](const HttpRequest& request) {
+Handler QueryRangeHandler(const HandlerContext* context, std::shared_ptr<QueryGate> gate) {
+  return [context, gate = std::move(gate)](const HttpRequest& request) {
     const UrlParameters parameters(request.query);
     const auto query = RangeQueryOf(*context, parameters);
     if (!query.ok()) return QueryErrorResponse(query.status());
-    auto answer = RunRangeQuery(*context, *query);
-    if (!answer.ok()) return QueryErrorResponse(answer.status());
-    HttpResponse response = AnswerResponse(*std::move(answer));
-    response.SetHeader("Cache-Control", "no-cache");
-    return response;
+    return InTurn(*context, gate.get(), request, [&](int64_t deadline_ns) {
+      return RunRangeQuery(*context, deadline_ns, *query);
+    });
   };
 }
 

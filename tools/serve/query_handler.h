@@ -2,7 +2,7 @@
 //
 // Every query has a deadline and a limit on samples and on bytes of the answer; beyond one the
 // client gets an error that names the limit, and never part of an answer. A growing answer takes
-// from the budget of all answers (503 when nothing is left).
+// from the budget of all answers (503 when nothing is left). Both wait for their turn (QueryGate).
 //
 // /v1/query/range answers from the coarsest windows that are no longer than the range divided by
 // maxPoints (tinyobs/querier.h, ChooseResolution); `resolution` asks for others. All points of a
@@ -15,14 +15,17 @@
 #ifndef TINYOBS_TOOLS_SERVE_QUERY_HANDLER_H_
 #define TINYOBS_TOOLS_SERVE_QUERY_HANDLER_H_
 
+#include <memory>
+
 #include "tools/serve/handler_context.h"
 #include "tools/serve/http_message.h"
+#include "tools/serve/query_gate.h"
 
 namespace tinyobs::serve {
 
 // `context` must outlive the handlers.
-Handler QueryHandler(const HandlerContext* context);
-Handler QueryRangeHandler(const HandlerContext* context);
+Handler QueryHandler(const HandlerContext* context, std::shared_ptr<QueryGate> gate);
+Handler QueryRangeHandler(const HandlerContext* context, std::shared_ptr<QueryGate> gate);
 
 }  // namespace tinyobs::serve
 

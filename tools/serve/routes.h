@@ -1,10 +1,12 @@
 // Router: method and path -> handler, and what is the same for every route.
 //
 // In order: the Host check; then the path, with or without "/prometheus" before it, which is where
-// some put Prometheus. A path nobody has added, or a method it does not have, is 404 with Go's
-// text. HEAD is answered as GET (the server leaves the body out). OPTIONS of a path that exists is
-// 204. POST and PUT from a foreign page are 403. Every answer of a route carries the CORS headers
-// of tools/serve/access.h.
+// some put Prometheus. A path with empty parts, "." or ".." is 301 to the one without, as in Go's
+// router, so that a client's base URL may end in a slash. A path nobody has added, or a method it
+// does not have, is 404 with Go's text; but below /api/v1/ a wrong method is 405 and OPTIONS always
+// 204, as in Prometheus. HEAD is answered as GET (the server leaves the body out). OPTIONS of a
+// path that exists is 204. POST and PUT from a foreign page are 403. Every answer of a route
+// carries the CORS headers of tools/serve/access.h.
 //
 // Thread-safety: Add before the first Handle; Handle is thread-safe.
 #ifndef TINYOBS_TOOLS_SERVE_ROUTES_H_

@@ -1,44 +1,55 @@
 // A deque, a condition and threads.
 #include "tools/serve/worker_pool.h"
 
+#include <system_error>
 #include <utility>
 
 namespace tinyobs::serve {
 
-WorkerPool::WorkerPool(size_t threads, size_t queue_limit) : queue_limit_(queue_limit) {
-  threads_.reserve(threads);
-  for (size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
-}
-
 bool WorkerPool::TrySubmit(std::function<void()> task) {
   MutexLock lock(&mutex_);
-  if (stopped_ || queue_.size() >= queue_limit_) return false;
+  if (stopped_) return false;
+  if (idle_ <= queue_.size()) {
+    if (threads_.size() < most_threads_) {
+      try {
+        threads_.emplace_back([this] { Run(); });
+      } catch (const std::system_error&) {
+        if (threads_.empty()) return false;  // no more threads to be had: those there are do it
+      }
+    } else if (queue_.size() - idle_ >= queue_limit_) {
+      return false;
+    }
+  }
   queue_.push_back(std::move(task));
   wake_.Notify();
   return true;
 }
 
 void WorkerPool::Stop() {
+  std::vector<std::thread> threads;
   {
     MutexLock lock(&mutex_);
     stopped_ = true;
     wake_.NotifyAll();
+    threads.swap(threads_);
   }
-  for (std::thread& thread : threads_) thread.join();
-  threads_.clear();
+  for (std::thread& thread : threads) thread.join();
 }
 
 void WorkerPool::Run() {
+  MutexLock lock(&mutex_);
   while (true) {
-    std::function<void()> task;
-    {
-      MutexLock lock(&mutex_);
-      while (queue_.empty() && !stopped_) wake_.Wait(&mutex_);
-      if (queue_.empty()) return;
-      task = std::move(queue_.front());
-      queue_.pop_front();
+    while (queue_.empty() && !stopped_) {
+      ++idle_;
+      wake_.Wait(&mutex_);
+      --idle_;
     }
+    if (queue_.empty()) return;
+    std::function<void()> task = std::move(queue_.front());
+    queue_.pop_front();
+    const MutexUnlock unlock(&mutex_);
     task();
+    task = nullptr;  // with what it holds, before the lock is taken again
   }
 }
 

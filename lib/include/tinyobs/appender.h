@@ -69,6 +69,17 @@ class Appender {
   virtual absl::Status AddColumn(SeriesHandle series, std::span<const int64_t> timestamps_ms,
                                  std::span<const double> values) = 0;
 
+  // As AddBatch, but a time that is refused takes only its own sample with it: `*left_out` is how
+  // many those are, and `*why` what Add would have answered for the first; OK when it is 0.
+  virtual absl::Status AddWhatFits(std::span<const SeriesHandle> series,
+                                   std::span<const int64_t> timestamps_ms,
+                                   std::span<const double> values, uint64_t* left_out,
+                                   absl::Status* why) {
+    *left_out = 0;
+    *why = absl::OkStatus();
+    return AddBatch(series, timestamps_ms, values);  // a fake without limits, or one that refuses
+  }
+
   // Sets type, help and unit of a metric name with this batch; the last writer wins.
   virtual absl::Status SetMetadata(std::string_view metric, const MetricMetadata& metadata) = 0;
 

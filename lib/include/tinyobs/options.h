@@ -82,8 +82,10 @@ struct Options {
   // --- ageing
   // Makes windows of five minutes of the raw samples, and windows of an hour of those, hourly, for
   // whole partitions that are over (tinyobs/windows.h; Db::Downsample). partition_ms must be 1
-  // to 5 whole hours then. A run that fails is tried again after 30, 60 and 120 seconds, then
-  // hourly; nothing leaves before it was made into windows.
+  // to 5 whole hours then. A run that fails is tried again after 30 seconds, and then after twice
+  // as long each time, up to an hour. Nothing leaves before it was made into windows; but what is
+  // damaged, has expired and made five runs fail is passed by, logged and counted
+  // (DownsamplingStats::damage_passed_by).
   bool downsampling = false;
   // With a limit on raw samples older ones are refused with InvalidArgument, and so are samples of
   // times before which raw samples were dropped (that too with downsampling and kDropOldest).

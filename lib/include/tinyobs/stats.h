@@ -80,6 +80,8 @@ struct DownsamplingStats {
   uint64_t rows_written = 0;
   std::string last_error;  // of the last run, empty = it went well
   uint64_t consecutive_failures = 0;
+  // Damaged chunks, or else series in a partition, that expired without a window, since open.
+  uint64_t damage_passed_by = 0;
   int64_t next_run_ms = 0;  // of the wall clock; 0 = never
 };
 
