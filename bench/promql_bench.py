@@ -83,11 +83,14 @@ class Connection:
     """HTTP over one socket and no more of it than is needed, so that little of what is timed is Python."""
 
     def __init__(self, url):
-        address = urllib.parse.urlsplit(url)
-        self._host = address.netloc
-        self._socket = socket.create_connection((address.hostname, address.port), timeout=120)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._address = urllib.parse.urlsplit(url)
+        self._host = self._address.netloc
         self._buffer = bytearray()
+        self._connect()
+
+    def _connect(self):
+        self._socket = socket.create_connection((self._address.hostname, self._address.port), timeout=120)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _more(self):
         part = self._socket.recv(1 << 20)
@@ -133,6 +136,9 @@ class Connection:
         else:
             content = self._take(int(fields.get("content-length", 0)))
             seconds = time.perf_counter() - begin
+        if fields.get("connection") == "close":  # VictoriaMetrics ends connections after some minutes
+            self._socket.close()
+            self._connect()
         return int(head[0].split()[1]), content, seconds
 
 
@@ -172,7 +178,10 @@ class Server:
             return next(int(line.split()[1]) * 1024 for line in file if line.startswith("RssAnon:"))
 
     def get(self, path):
-        status, content, seconds = self.connection.request("GET", path)
+        try:
+            status, content, seconds = self.connection.request("GET", path)
+        except (OSError, RuntimeError) as error:
+            raise RuntimeError("%s: %s, asked for %s" % (self.name, error, path)) from error
         if status != 200:
             raise RuntimeError("%s answered %d to %s: %s" % (self.name, status, path, content[:500]))
         return content, seconds
